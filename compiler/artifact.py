@@ -1,0 +1,137 @@
+"""The compiled model: the only value that crosses from the compiler to procedures/.
+
+An artifact holds text and bytes, no scikit-learn and no database: the SQL bodies of the model's functions, the ONNX
+graph where the strategy needs one, the signature, and the values the parity gate should probe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from .ir import Dtype, Label, ModelKind
+
+
+class SqlType(Enum):
+    """The types of parameters, as PostgreSQL spells them."""
+
+    DOUBLE = "double precision"
+    INTEGER = "integer"
+    BIGINT = "bigint"
+    BOOLEAN = "boolean"
+    TEXT = "text"
+
+    @property
+    def dtype(self) -> Dtype:
+        """What the IR sees of it."""
+        return Dtype.TEXT if self is SqlType.TEXT else Dtype.NUMBER
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One input of the model as a typed SQL argument; its name is the model's column name."""
+
+    name: str
+    type: SqlType
+
+
+class Strategy(Enum):
+    """How the model runs in the database (docs/architecture.md)."""
+
+    SQL = "sql"
+    PLPGSQL = "plpgsql"
+    ONNX = "onnx"
+
+
+_HOLE = re.compile("\0(\\d+)\0")
+
+
+@dataclass(frozen=True)
+class Template:
+    """SQL text with holes for the parameters, so that one body serves named arguments and the table's row type.
+
+    A hole is `Template.hole(i)`. It is written with NUL characters, which no SQL text can hold: a category or a column
+    name cannot be mistaken for one.
+    """
+
+    text: str
+
+    @staticmethod
+    def hole(index: int) -> str:
+        """The text that stands for parameter `index`."""
+        return f"\0{index}\0"
+
+    def render(self, reference: Callable[[int], str]) -> str:
+        """The SQL, with each hole replaced by `reference(index)`."""
+        return _HOLE.sub(lambda match: reference(int(match[1])), self.text)
+
+
+@dataclass(frozen=True)
+class Function:
+    """One SQL function of a model version.
+
+    `suffix` is "" for the main one (`score.churn`), else such as "label" (`score.churn_label`). `method` says in Python
+    what it equals, such as "predict_proba(X)[:, 1]". `body` is an expression for language sql and a whole plpgsql block
+    (`DECLARE … BEGIN … END`) for plpgsql. `outputs` are the columns of the ONNX graph's output that it is made of, with
+    `labels` where its one column is a class index: refresh scores batches from these without calling the function.
+    """
+
+    suffix: str
+    method: str
+    result: str
+    language: str
+    body: Template
+    outputs: tuple[int, ...]
+    labels: tuple[Label, ...] | None = None
+
+
+@dataclass(frozen=True)
+class OnnxGraph:
+    """The graph: one input `features` (rows, len(features)) and one output `outputs` (rows, n_outputs), both double.
+
+    Feature i is computed in SQL by `features[i]`, NULL for missing; a refused row gives NaN in each output.
+    """
+
+    content: bytes = field(repr=False)
+    features: tuple[Template, ...]
+    n_outputs: int
+
+    @property
+    def sha256(self) -> str:
+        """The hash that names the graph in the catalog and in the session cache, in hexadecimal."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A model compiled for one signature. `functions[0]` is the main one.
+
+    `estimator` describes the model in words, `reason` says why this strategy, `libraries` maps the packages that made
+    the model to their versions, and `probes` maps a parameter to values at which the model changes its answer
+    (thresholds) or its treatment (categories).
+    """
+
+    kind: ModelKind
+    estimator: str
+    parameters: tuple[Parameter, ...]
+    functions: tuple[Function, ...]
+    strategy: Strategy
+    reason: str
+    model_sha256: str
+    onnx: OnnxGraph | None = None
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    probes: Mapping[str, tuple[float | str, ...]] = field(default_factory=dict)
+
+    @property
+    def sha256(self) -> str:
+        """The hash over everything that decides an answer: signature, bodies, graph."""
+        content = {
+            "parameters": [(p.name, p.type.value) for p in self.parameters],
+            "functions": [(f.suffix, f.result, f.language, f.body.text) for f in self.functions],
+            "onnx": self.onnx.sha256 if self.onnx else None,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,146 @@
+"""The reference interpreter: a program on numpy arrays. Short rather than fast; the other two are held against it.
+
+One function for each kind of node takes the node and its input columns, (n_rows, n_inputs) of doubles or of objects
+for text, and gives (n_rows, width). `Check` gives in addition the rows it refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import ir
+
+Values = npt.NDArray[Any]
+N = TypeVar("N", bound=ir.Node)
+
+
+def evaluate(program: ir.Program, columns: Mapping[str, Values]) -> dict[ir.Method, Values]:
+    """Each output of the program as (n_rows, n_columns) doubles; NaN in all outputs of a refused row.
+
+    `columns` maps each input's name to n_rows doubles (NaN: missing) or objects (None: missing). Outputs with labels
+    hold the class index.
+    """
+    n_rows = len(next(iter(columns.values()))) if columns else 1
+    refused = np.zeros(n_rows, dtype=bool)
+    results: list[Values] = []
+
+    def block(refs: ir.Block) -> Values:
+        if not refs:
+            return np.zeros((n_rows, 0))
+        return np.column_stack([results[ref.node][:, ref.column] for ref in refs])
+
+    with np.errstate(all="ignore"):
+        for node in program.nodes:
+            if isinstance(node, ir.Input):
+                column = program.columns[node.index]
+                dtype = object if column.dtype is ir.Dtype.TEXT else np.float64
+                result = np.asarray(columns[column.name], dtype=dtype).reshape(n_rows, 1)
+            elif isinstance(node, ir.Constant):
+                result = np.tile(node.values, (n_rows, 1))
+            else:
+                values = block(node.inputs)
+                result = INTERPRETERS[type(node)](node, values)
+                if isinstance(node, ir.Check):
+                    refused |= _refused(node, values)
+            results.append(result)
+        outputs = {output.method: block(output.columns).astype(np.float64) for output in program.outputs}
+    for values in outputs.values():
+        values[refused] = np.nan
+    return outputs
+
+
+def _refused(node: ir.Check, x: Values) -> npt.NDArray[np.bool_]:
+    fine = (x >= node.low) & (x <= node.high)
+    if node.missing:
+        fine |= np.isnan(x)
+    refused: npt.NDArray[np.bool_] = ~fine.all(axis=1)
+    return refused
+
+
+def _is_missing(x: Values) -> npt.NDArray[np.bool_]:
+    return np.array([v is None or v != v for v in x.ravel()], dtype=bool).reshape(x.shape)
+
+
+def _fill_text(node: ir.FillText, x: Values) -> Values:
+    return np.where(_is_missing(x), np.array(node.fill, dtype=object), x)
+
+
+def _codes(node: ir.Codes, x: Values) -> Values:
+    position = {category: float(code) for code, category in enumerate(node.categories)}
+    missing = _is_missing(x)[:, 0]
+    codes = [node.missing if m else position.get(v, node.unknown) for v, m in zip(x[:, 0], missing, strict=True)]
+    return np.array(codes, dtype=np.float64).reshape(-1, 1)
+
+
+def _one_hot(node: ir.OneHot, x: Values) -> Values:
+    return np.column_stack([np.isin(x[:, 0], group) for group in node.groups]).astype(np.float64)
+
+
+def _lookup(node: ir.Lookup, x: Values) -> Values:
+    known = np.isin(x[:, 0], np.arange(len(node.table)))
+    rows = np.tile(node.default, (len(x), 1))
+    rows[known] = node.table[x[known, 0].astype(np.int64)]
+    return rows
+
+
+def _trees(node: ir.Trees, x: Values) -> Values:
+    forest = node.forest
+    assert forest is not None
+    total = np.tile(node.base, (len(x), 1))
+    sets = [np.array(s) for s in forest.category_sets]
+    for root, output in zip(forest.roots, forest.output, strict=True):
+        at = np.full(len(x), root)
+        active = forest.feature[at] >= 0
+        while active.any():
+            rows, nodes = np.flatnonzero(active), at[active]
+            value = x[rows, forest.feature[nodes]]
+            left = value <= forest.threshold[nodes]
+            for s in np.unique(forest.category_set[nodes]):
+                if s >= 0:
+                    here = forest.category_set[nodes] == s
+                    left[here] = np.isin(value[here], sets[s])
+            left = np.where(np.isnan(value), forest.missing_left[nodes], left)
+            at[rows] = np.where(left, forest.left[nodes], forest.right[nodes])
+            active = forest.feature[at] >= 0
+        if output < 0:
+            total += forest.value[at]
+        else:
+            total[:, output] += forest.value[at, 0]
+    return total
+
+
+def _softmax(node: ir.Softmax, x: Values) -> Values:
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def _normalize(node: ir.Normalize, x: Values) -> Values:
+    total = x.sum(axis=1, keepdims=True)
+    return np.where(total == 0, 1 / x.shape[1], x / np.where(total == 0, 1, total))
+
+
+INTERPRETERS: dict[type[ir.Node], Callable[[Any, Values], Values]] = {
+    ir.Check: lambda node, x: x,
+    ir.Impute: lambda node, x: np.where(np.isnan(x), node.fill, x),
+    ir.FillText: _fill_text,
+    ir.IsMissing: lambda node, x: _is_missing(x).astype(np.float64),
+    ir.Codes: _codes,
+    ir.OneHot: _one_hot,
+    ir.Lookup: _lookup,
+    ir.Standardize: lambda node, x: (x - node.center) / node.scale,
+    ir.MultiplyAdd: lambda node, x: x * node.factor + node.offset,
+    ir.Clip: lambda node, x: np.clip(x, node.low, node.high),
+    ir.Affine: lambda node, x: x @ node.weights.T + node.bias,
+    ir.Trees: _trees,
+    ir.Sigmoid: lambda node, x: np.where(x >= 0, 1 / (1 + np.exp(-x)), np.exp(x) / (1 + np.exp(x))),
+    ir.Softmax: _softmax,
+    ir.Exp: lambda node, x: np.exp(x),
+    ir.Normalize: _normalize,
+    ir.ArgMax: lambda node, x: x.argmax(axis=1).astype(np.float64).reshape(-1, 1),
+    ir.Step: lambda node, x: (x >= node.threshold if node.inclusive else x > node.threshold).astype(np.float64),
+}
+"""Every kind of node but Input and Constant, which read nothing."""

@@ -1,0 +1,134 @@
+"""Building a `Program` step by step, with the path of the current step for error messages.
+
+Frontends never build SQL or ONNX: they read a fitted estimator's public attributes and call `Builder.add`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import NoReturn
+
+from pgscore.errors import UnsupportedError
+
+from .. import ir
+from ..ir import Block, Dtype, Ref
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the last step of a model gives: a block for each method it has.
+
+    `predict` is one column; with `labels` (`classes_`) it is the class index. `proba` and `decision` are in the order of
+    `classes_`, the decision of a binary classifier is one column.
+    """
+
+    kind: ir.ModelKind
+    predict: Block
+    labels: tuple[ir.Label, ...] | None = None
+    proba: Block | None = None
+    decision: Block | None = None
+
+
+@dataclass
+class Builder:
+    """Collects nodes. One `Input` node stands for each input column, in order, before all others.
+
+    The type of an input column is set by the first step that reads it: `text` and `numbers` say what they need, and a
+    column that one step reads as text and another as numbers is refused.
+    """
+
+    names: Sequence[str]
+    nodes: list[ir.Node] = field(default_factory=list)
+    _path: list[str] = field(default_factory=list)
+    _dtypes: dict[int, Dtype] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.nodes.extend(ir.Input((), index) for index in range(len(self.names)))
+
+    @property
+    def inputs(self) -> Block:
+        """All input columns, in order."""
+        return tuple(Ref(index, 0) for index in range(len(self.names)))
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Names the step being built; steps nest (`prep.num.scaler`)."""
+        self._path.append(name)
+        try:
+            yield
+        finally:
+            self._path.pop()
+
+    @property
+    def path(self) -> str:
+        """The current step, as error messages name it."""
+        return ".".join(self._path) or "model"
+
+    def refuse(self, reason: str, way_forward: str) -> NoReturn:
+        """Raises UnsupportedError for the current step."""
+        raise UnsupportedError(self.path, reason, way_forward)
+
+    def add(self, node: ir.Node) -> Block:
+        """Appends the node and gives its columns. Its inputs must have the dtype the node takes (`numbers`, `text`)."""
+        takes = node.dtype if isinstance(node, ir.Codes) else node.takes
+        if takes is not None:
+            self._demand(node.inputs, takes)
+        self.nodes.append(node)
+        return tuple(Ref(len(self.nodes) - 1, column) for column in range(node.width))
+
+    def dtype(self, ref: Ref) -> Dtype | None:
+        """What the column holds; None while no step has said so."""
+        node = self.nodes[ref.node]
+        if isinstance(node, ir.Input):
+            return self._dtypes.get(node.index)
+        if isinstance(node, ir.Check):
+            return Dtype.NUMBER
+        return node.gives
+
+    def _demand(self, refs: Block, dtype: Dtype) -> None:
+        for ref in refs:
+            known = self.dtype(ref)
+            node = self.nodes[ref.node]
+            if known is None and isinstance(node, ir.Input):
+                self._dtypes[node.index] = dtype
+            elif known is not dtype:
+                name = self.names[node.index] if isinstance(node, ir.Input) else f"output {ref.column} of a step"
+                other = "text" if dtype is Dtype.NUMBER else "numbers"
+                self.refuse(
+                    f"reads {name!r} as {dtype.value}, which holds {other}",
+                    "give each step columns of the type it was trained with",
+                )
+
+    def finite(self, refs: Block, *, missing: bool = False, limit: float = ir.FINITE) -> Block:
+        """The columns, with rows refused where scikit-learn's check_array refuses them: beyond ±limit, or missing."""
+        return self.add(ir.Check(refs, low=-limit, high=limit, missing=missing)) if refs else refs
+
+    def finish(self, predictions: Predictions | Block) -> ir.Program:
+        """The program of the whole model. Input columns that nothing reads are left out of its signature."""
+        outputs = _outputs(predictions)
+        kind = predictions.kind if isinstance(predictions, Predictions) else ir.ModelKind.TRANSFORMER
+        keep = ir.needed(self.nodes, outputs)
+        used = [i for i in range(len(self.names)) if keep[i]]
+        columns = tuple(ir.Column(self.names[i], self._dtypes.get(i, Dtype.NUMBER)) for i in used)
+        position = {old: new for new, old in enumerate(i for i, kept in enumerate(keep) if kept)}
+
+        def moved(block: Block) -> Block:
+            return tuple(Ref(position[ref.node], ref.column) for ref in block)
+
+        nodes: list[ir.Node] = [ir.Input((), new, columns[new].dtype) for new in range(len(used))]
+        nodes += [replace(n, inputs=moved(n.inputs)) for n, kept in zip(self.nodes, keep, strict=True)
+                  if kept and not isinstance(n, ir.Input)]  # fmt: skip
+        return ir.Program(kind, columns, tuple(nodes), tuple(replace(o, columns=moved(o.columns)) for o in outputs))
+
+
+def _outputs(predictions: Predictions | Block) -> list[ir.Output]:
+    if not isinstance(predictions, Predictions):
+        return [ir.Output(ir.Method.TRANSFORM, predictions)]
+    outputs = [ir.Output(ir.Method.PREDICT, predictions.predict, predictions.labels)]
+    if predictions.proba is not None:
+        outputs.append(ir.Output(ir.Method.PREDICT_PROBA, predictions.proba))
+    if predictions.decision is not None:
+        outputs.append(ir.Output(ir.Method.DECISION_FUNCTION, predictions.decision))
+    return outputs

@@ -1,0 +1,72 @@
+"""Servers and fresh databases for the tests.
+
+`server` runs a test on every server that is here; `server15` and `server18` on one. `database` is a new, empty database
+on `server`, dropped after the test. With PGSCORE_REQUIRE_ALL=1 (as in CI) a missing server fails the test.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import psycopg2
+import pytest
+
+from .support import servers
+from .support.servers import Server
+
+
+@pytest.fixture(scope="session")
+def server15() -> Iterator[Server]:
+    if not servers.debian_is_complete():
+        message = "needs Debian's postgresql-15 and postgresql-plpython3-15"
+        if os.environ.get("PGSCORE_REQUIRE_ALL") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
+    with servers.debian15() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def server18() -> Iterator[Server]:
+    with servers.embedded18() as server:
+        yield server
+
+
+@pytest.fixture(params=["server15", "server18"])
+def server(request: pytest.FixtureRequest) -> Server:
+    running: Server = request.getfixturevalue(request.param)
+    return running
+
+
+def new_database(server: Server, template: str = "template1") -> Iterator[str]:
+    """Creates a database, gives its DSN, and drops it."""
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    _run(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield server.dsn(name)
+    _run(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _run(server: Server, statement: str) -> None:
+    connection = psycopg2.connect(server.dsn())
+    connection.autocommit = True
+    try:
+        connection.cursor().execute(statement)
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def database(server: Server) -> Iterator[str]:
+    yield from new_database(server)
+
+
+@pytest.fixture
+def database15(server15: Server) -> Iterator[str]:
+    yield from new_database(server15)
+
+
+@pytest.fixture
+def database18(server18: Server) -> Iterator[str]:
+    yield from new_database(server18)

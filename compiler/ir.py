@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar, NamedTuple
 
@@ -56,7 +56,9 @@ class Column:
     dtype: Dtype
 
 
-def frozen(values: npt.ArrayLike, dtype: npt.DTypeLike = np.float64, ndim: int | None = None) -> npt.NDArray[np.generic]:
+def frozen(
+    values: npt.ArrayLike, dtype: npt.DTypeLike = np.float64, ndim: int | None = None
+) -> npt.NDArray[np.generic]:
     """A read-only contiguous copy of `values`; raises ValueError unless it has `ndim` dimensions."""
     array = np.array(values, dtype=dtype, order="C", copy=True)
     if ndim is not None and array.ndim != ndim:
@@ -122,7 +124,7 @@ class Input(Node):
 class Constant(Node):
     """The same numbers for every row."""
 
-    values: FloatArray = field(default_factory=lambda: np.zeros(0))
+    values: FloatArray
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", frozen(self.values, ndim=1))
@@ -135,10 +137,10 @@ class Constant(Node):
 
 @dataclass(frozen=True, eq=False)
 class Check(Node):
-    """Passes its columns on; refuses the row unless each value lies in [low, high], or is missing where `missing` allows.
+    """Passes its columns on; refuses the row unless each value lies in [low, high], or is missing and `missing` is set.
 
-    `low` and `high` are finite, so infinities are refused always. scikit-learn refuses infinities nearly everywhere, and
-    numbers that overflow float32 in trees: `high` is then `FLOAT32_LIMIT`.
+    `low` and `high` are finite, so infinities are refused always. scikit-learn refuses infinities nearly everywhere,
+    and numbers that overflow float32 in trees: `high` is then `FLOAT32_LIMIT`.
     """
 
     low: float = -math.inf
@@ -159,7 +161,7 @@ FLOAT32_LIMIT = 3.4028235677973362e38
 class Impute(Node):
     """Replaces a missing number by the fill value of its column."""
 
-    fill: FloatArray = field(default_factory=lambda: np.zeros(0))
+    fill: FloatArray
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fill", frozen(self.fill, ndim=1))
@@ -232,8 +234,8 @@ class OneHot(Node):
 class Lookup(Node):
     """Of one column of codes: row `code` of `table` (n_codes, width); `default` (width) for any other code or none."""
 
-    table: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
-    default: FloatArray = field(default_factory=lambda: np.zeros(0))
+    table: FloatArray
+    default: FloatArray
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "table", frozen(self.table, ndim=2))
@@ -250,8 +252,8 @@ class Lookup(Node):
 class Standardize(Node):
     """(x - center) / scale, column by column, in this order: trees behind a scaler see the very same doubles."""
 
-    center: FloatArray = field(default_factory=lambda: np.zeros(0))
-    scale: FloatArray = field(default_factory=lambda: np.zeros(0))
+    center: FloatArray
+    scale: FloatArray
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "center", frozen(self.center, ndim=1))
@@ -264,8 +266,8 @@ class Standardize(Node):
 class MultiplyAdd(Node):
     """x * factor + offset, column by column, rounded twice as numpy does."""
 
-    factor: FloatArray = field(default_factory=lambda: np.zeros(0))
-    offset: FloatArray = field(default_factory=lambda: np.zeros(0))
+    factor: FloatArray
+    offset: FloatArray
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "factor", frozen(self.factor, ndim=1))
@@ -288,8 +290,8 @@ class Clip(Node):
 class Affine(Node):
     """weights (width, inputs) times the row, plus bias (width). Not for trees' inputs: the order of the sum is free."""
 
-    weights: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
-    bias: FloatArray = field(default_factory=lambda: np.zeros(0))
+    weights: FloatArray
+    bias: FloatArray
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", frozen(self.weights, ndim=2))
@@ -365,13 +367,11 @@ class Trees(Node):
     The order is part of the meaning: with another order of additions, rows on a tie of two classes change their label.
     """
 
-    forest: Forest | None = None
-    base: FloatArray = field(default_factory=lambda: np.zeros(0))
+    forest: Forest
+    base: FloatArray
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "base", frozen(self.base, ndim=1))
-        self._require(self.forest is not None, "needs a forest")
-        assert self.forest is not None
         f = self.forest
         if len(f.feature):
             self._require(int(f.feature.max()) < len(self.inputs), "a feature lies outside the inputs")
@@ -423,8 +423,8 @@ class Step(Node):
 
 
 NODE_KINDS: tuple[type[Node], ...] = (
-    Input, Constant, Check, Impute, FillText, IsMissing, Codes, OneHot, Lookup, Standardize, MultiplyAdd, Clip, Affine, Trees,
-    Sigmoid, Softmax, Exp, Normalize, ArgMax, Step,
+    Input, Constant, Check, Impute, FillText, IsMissing, Codes, OneHot, Lookup, Standardize, MultiplyAdd, Clip,
+    Affine, Trees, Sigmoid, Softmax, Exp, Normalize, ArgMax, Step,
 )  # fmt: skip
 """Every kind of node. A test walks this against the three backends and fails on a gap."""
 

@@ -1,7 +1,7 @@
 """SQL identifiers and literals as text, without a connection: plans are made, printed and tested without a server.
 
-Names and categories come from data, so an attacker may have chosen them. Every identifier is quoted, and a literal with a
-backslash takes the E'' form, which means the same whatever standard_conforming_strings says.
+Names and categories come from data, so an attacker may have chosen them. Every identifier is quoted, and a literal with
+a backslash takes the E'' form, which means the same whatever standard_conforming_strings says.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MAX_IDENTIFIER_BYTES = 63
 
 
 def ident(*names: str) -> str:
-    """The quoted identifier, dotted when several names are given. Raises InvalidNameError for "" , NUL or over 63 bytes."""
+    """The quoted identifier, dotted for several names. Raises InvalidNameError for "", NUL or over 63 bytes."""
     for name in names:
         if not name or "\0" in name:
             raise InvalidNameError(f"{name!r} cannot be a PostgreSQL identifier")

@@ -54,11 +54,8 @@ def evaluate(program: ir.Program, columns: Mapping[str, Values]) -> dict[ir.Meth
 
 
 def _refused(node: ir.Check, x: Values) -> npt.NDArray[np.bool_]:
-    fine = (x >= node.low) & (x <= node.high)
-    if node.missing:
-        fine |= np.isnan(x)
-    refused: npt.NDArray[np.bool_] = ~fine.all(axis=1)
-    return refused
+    fine = (x >= node.low) & (x <= node.high) | (np.isnan(x) if node.missing else False)
+    return np.logical_not(fine.all(axis=1))
 
 
 def _is_missing(x: Values) -> npt.NDArray[np.bool_]:
@@ -89,7 +86,6 @@ def _lookup(node: ir.Lookup, x: Values) -> Values:
 
 def _trees(node: ir.Trees, x: Values) -> Values:
     forest = node.forest
-    assert forest is not None
     total = np.tile(node.base, (len(x), 1))
     sets = [np.array(s) for s in forest.category_sets]
     for root, output in zip(forest.roots, forest.output, strict=True):
@@ -114,7 +110,7 @@ def _trees(node: ir.Trees, x: Values) -> Values:
 
 
 def _softmax(node: ir.Softmax, x: Values) -> Values:
-    e = np.exp(x - x.max(axis=1, keepdims=True))
+    e: Values = np.exp(x - x.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
 
 

@@ -20,8 +20,8 @@ from ..ir import Block, Dtype, Ref
 class Predictions:
     """What the last step of a model gives: a block for each method it has.
 
-    `predict` is one column; with `labels` (`classes_`) it is the class index. `proba` and `decision` are in the order of
-    `classes_`, the decision of a binary classifier is one column.
+    `predict` is one column; with `labels` (`classes_`) it is the class index. `proba` and `decision` are in the order
+    of `classes_`; the decision of a binary classifier is one column.
     """
 
     kind: ir.ModelKind

@@ -54,7 +54,13 @@ def debian15(*settings: str) -> Iterator[Server]:
         subprocess.run(command, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL, env={"LC_ALL": "C.UTF-8"})
 
     run(f"{DEBIAN}/bin/initdb", "-D", str(data), "-U", "postgres", "--auth=trust", "--no-sync", "--encoding=UTF8")
-    lines = ["fsync = off", "listen_addresses = ''", f"unix_socket_directories = '{folder}'", f"port = {port}", *settings]
+    lines = [
+        "fsync = off",
+        "listen_addresses = ''",
+        f"unix_socket_directories = '{folder}'",
+        f"port = {port}",
+        *settings,
+    ]
     with (data / "postgresql.conf").open("a") as conf:
         conf.write("\n".join(lines) + "\n")
     run(f"{DEBIAN}/bin/pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "start")

@@ -50,10 +50,17 @@ Block = tuple[Ref, ...]
 
 @dataclass(frozen=True)
 class Column:
-    """An input column of the model, by the name the model was trained with."""
+    """An input column of the model, by the name the model was trained with.
+
+    Who calls the model itself (the parity gate) needs to know two things more. With `none` the model learned None as
+    the missing value, else NaN. With `objects` it was trained on a column of Python objects, which text always is and
+    numbers may be: encoders compare objects otherwise than doubles.
+    """
 
     name: str
     dtype: Dtype
+    none: bool = False
+    objects: bool = False
 
 
 def frozen(
@@ -192,7 +199,7 @@ class Codes(Node):
     """The position of the value in `categories`; `missing` for a missing value, `unknown` for any other value.
 
     One input column, text or number, as the categories are. `missing` and `unknown` are codes too: NaN (the code
-    itself is missing), -1 (belongs to no category), or the position of a category.
+    itself is missing), the position of a category, or any other whole number, often -1 (belongs to no category).
     """
 
     categories: tuple[str, ...] | tuple[float, ...] = ()

@@ -1,1 +1,90 @@
-"""Trained models inside PostgreSQL."""
+"""Trained models inside PostgreSQL: compile a scikit-learn model to SQL or ONNX; the database scores its own rows.
+
+    import pgscore
+
+    connection = pgscore.connect("postgresql:///shop")
+    pgscore.install(connection)
+    model = pgscore.load_model("churn.skops")
+    pgscore.deploy(connection, model, name="churn", table="customers")
+
+Each name below is imported when it is first used, so that `import pgscore` and `pgscore --help` stay quick:
+scikit-learn alone takes more than a second.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pgscore.compiler.artifact import Artifact as Artifact
+    from pgscore.compiler.artifact import Strategy as Strategy
+    from pgscore.compiler.build import build as build
+    from pgscore.compiler.build import default_parameters as default_parameters
+    from pgscore.compiler.frontends import to_program as to_program
+    from pgscore.compiler.load import LoadedModel as LoadedModel
+    from pgscore.compiler.load import load_model as load_model
+    from pgscore.errors import PgscoreError as PgscoreError
+    from pgscore.procedures.connection import connect as connect
+    from pgscore.procedures.deploy import Deployment as Deployment
+    from pgscore.procedures.deploy import deploy as deploy
+    from pgscore.procedures.install import install as install
+    from pgscore.procedures.install import uninstall as uninstall
+    from pgscore.procedures.lifecycle import drop as drop
+    from pgscore.procedures.lifecycle import history as history
+    from pgscore.procedures.lifecycle import list_models as list_models
+    from pgscore.procedures.lifecycle import promote as promote
+    from pgscore.procedures.lifecycle import rollback as rollback
+    from pgscore.procedures.lifecycle import show as show
+    from pgscore.procedures.refresh import create_job as create_job
+    from pgscore.procedures.refresh import drop_job as drop_job
+    from pgscore.procedures.refresh import list_jobs as list_jobs
+    from pgscore.procedures.refresh import run_job as run_job
+    from pgscore.procedures.refresh import status as status
+    from pgscore.procedures.verify import ParityReport as ParityReport
+    from pgscore.procedures.verify import verify as verify
+
+_HOME = {
+    "Artifact": "compiler.artifact",
+    "Deployment": "procedures.deploy",
+    "LoadedModel": "compiler.load",
+    "ParityReport": "procedures.verify",
+    "PgscoreError": "errors",
+    "Strategy": "compiler.artifact",
+    "build": "compiler.build",
+    "connect": "procedures.connection",
+    "create_job": "procedures.refresh",
+    "default_parameters": "compiler.build",
+    "deploy": "procedures.deploy",
+    "drop": "procedures.lifecycle",
+    "drop_job": "procedures.refresh",
+    "history": "procedures.lifecycle",
+    "install": "procedures.install",
+    "list_jobs": "procedures.refresh",
+    "list_models": "procedures.lifecycle",
+    "load_model": "compiler.load",
+    "promote": "procedures.lifecycle",
+    "rollback": "procedures.lifecycle",
+    "run_job": "procedures.refresh",
+    "show": "procedures.lifecycle",
+    "status": "procedures.refresh",
+    "to_program": "compiler.frontends",
+    "uninstall": "procedures.install",
+    "verify": "procedures.verify",
+}
+
+__all__ = sorted([*_HOME, "__version__"])  # noqa: PLE0605 (a list of str, made from the one table of names)
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("pgscore")
+    if name in _HOME:
+        return getattr(importlib.import_module(f"pgscore.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'pgscore' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -2,31 +2,75 @@
 
 A frontend takes (estimator, columns, builder) and gives the columns a transformer makes, or the `Predictions` of a
 final estimator. It reads fitted attributes and each option that changes predict: it honours the option or refuses it by
-name (`builder.refuse`). Composite frontends call `convert` for their parts.
+name (`builder.refuse`). Composite frontends call `builder.convert` for their parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from pgscore.errors import UnsupportedError
+from sklearn import ensemble, tree
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import (
+    ElasticNet,
+    Lasso,
+    LinearRegression,
+    LogisticRegression,
+    Ridge,
+    SGDClassifier,
+    SGDRegressor,
+)
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    RobustScaler,
+    StandardScaler,
+)
 
 from .. import ir
-from .builder import Builder, Predictions
+from . import cluster, compose, encoders, gradient_boosting, linear, preprocessing, trees
+from .builder import Builder, Frontend
 
-Frontend = Callable[[Any, ir.Block, Builder], ir.Block | Predictions]
-
-FRONTENDS: dict[type, Frontend] = {}
-
-
-def convert(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block | Predictions:
-    """The nodes of one estimator. Raises UnsupportedError where it has no frontend; subclasses have none of their own."""
-    frontend = FRONTENDS.get(type(estimator))
-    if frontend is None:
-        name = type(estimator).__name__
-        raise UnsupportedError(builder.path, f"{name} has no exact form in SQL", "see `pgscore check --list`")
-    return frontend(estimator, columns, builder)
+FRONTENDS: dict[type, Frontend] = {
+    Pipeline: compose.pipeline,
+    ColumnTransformer: compose.column_transformer,
+    FeatureUnion: compose.feature_union,
+    FunctionTransformer: compose.function_transformer,
+    StandardScaler: preprocessing.standard_scaler,
+    MinMaxScaler: preprocessing.min_max_scaler,
+    MaxAbsScaler: preprocessing.max_abs_scaler,
+    RobustScaler: preprocessing.robust_scaler,
+    SimpleImputer: preprocessing.simple_imputer,
+    OneHotEncoder: encoders.one_hot_encoder,
+    OrdinalEncoder: encoders.ordinal_encoder,
+    LinearRegression: linear.linear_regressor,
+    Ridge: linear.linear_regressor,
+    Lasso: linear.linear_regressor,
+    ElasticNet: linear.linear_regressor,
+    SGDRegressor: linear.linear_regressor,
+    LogisticRegression: linear.logistic_regression,
+    SGDClassifier: linear.sgd_classifier,
+    KMeans: cluster.k_means,
+    MiniBatchKMeans: cluster.k_means,
+    tree.DecisionTreeClassifier: trees.tree,
+    tree.DecisionTreeRegressor: trees.tree,
+    tree.ExtraTreeClassifier: trees.tree,
+    tree.ExtraTreeRegressor: trees.tree,
+    ensemble.RandomForestClassifier: trees.forest,
+    ensemble.RandomForestRegressor: trees.forest,
+    ensemble.ExtraTreesClassifier: trees.forest,
+    ensemble.ExtraTreesRegressor: trees.forest,
+    ensemble.GradientBoostingClassifier: gradient_boosting.gradient_boosting,
+    ensemble.GradientBoostingRegressor: gradient_boosting.gradient_boosting,
+    ensemble.HistGradientBoostingClassifier: gradient_boosting.hist_gradient_boosting,
+    ensemble.HistGradientBoostingRegressor: gradient_boosting.hist_gradient_boosting,
+}
 
 
 def to_program(estimator: Any) -> ir.Program:
@@ -34,8 +78,5 @@ def to_program(estimator: Any) -> ir.Program:
 
     Raises UnsupportedError, naming the step, for anything that cannot be compiled exactly.
     """
-    names = getattr(estimator, "feature_names_in_", None)
-    if names is None:
-        names = [f"x{index}" for index in range(estimator.n_features_in_)]
-    builder = Builder([str(name) for name in names])
-    return builder.finish(convert(estimator, builder.inputs, builder))
+    builder = Builder(compose.input_names(estimator), FRONTENDS)
+    return builder.finish(builder.convert(estimator, builder.inputs))

@@ -5,10 +5,13 @@ Frontends never build SQL or ONNX: they read a fitted estimator's public attribu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 
 from pgscore.errors import UnsupportedError
 
@@ -31,6 +34,10 @@ class Predictions:
     decision: Block | None = None
 
 
+Frontend = Callable[[Any, Block, "Builder"], Block | Predictions]
+"""(fitted estimator, its input columns, builder) -> the columns a transformer makes, or a predictor's `Predictions`."""
+
+
 @dataclass
 class Builder:
     """Collects nodes. One `Input` node stands for each input column, in order, before all others.
@@ -40,9 +47,14 @@ class Builder:
     """
 
     names: Sequence[str]
+    frontends: Mapping[type, Frontend] = field(default_factory=dict)
+    sparse: bool = False
+    """Whether scikit-learn gives the current step a sparse matrix, on which some steps compute in another way."""
     nodes: list[ir.Node] = field(default_factory=list)
     _path: list[str] = field(default_factory=list)
     _dtypes: dict[int, Dtype] = field(default_factory=dict)
+    _none: dict[int, bool] = field(default_factory=dict)
+    _objects: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.nodes.extend(ir.Input((), index) for index in range(len(self.names)))
@@ -69,6 +81,32 @@ class Builder:
     def refuse(self, reason: str, way_forward: str) -> NoReturn:
         """Raises UnsupportedError for the current step."""
         raise UnsupportedError(self.path, reason, way_forward)
+
+    def convert(self, estimator: Any, columns: Block) -> Block | Predictions:
+        """The nodes of one estimator; composite frontends call it for their parts.
+
+        Raises UnsupportedError where the estimator is not fitted or has no frontend. A subclass has none of its own:
+        it may override anything.
+        """
+        name = type(estimator).__name__
+        frontend = self.frontends.get(type(estimator))
+        if frontend is None:
+            self.refuse(f"{name} has no exact form in SQL", "see `pgscore check --list`")
+        try:
+            check_is_fitted(estimator)
+        except NotFittedError:
+            self.refuse(f"{name} is not fitted", "fit the model before compiling it")
+        return frontend(estimator, columns, self)
+
+    def transform(self, estimator: Any, columns: Block) -> Block:
+        """As `convert`, for a part whose `transform` is wanted; refuses a part that is compiled for its predictions."""
+        result = self.convert(estimator, columns)
+        if isinstance(result, Predictions):
+            self.refuse(
+                f"{type(estimator).__name__}.transform has no exact form in SQL",
+                "use it as the last step, for its predictions",
+            )
+        return result
 
     def add(self, node: ir.Node) -> Block:
         """Appends the node and gives its columns. Its inputs must have the dtype the node takes (`numbers`, `text`)."""
@@ -101,6 +139,29 @@ class Builder:
                     "give each step columns of the type it was trained with",
                 )
 
+    def learned_missing(self, ref: Ref, *, none: bool) -> None:
+        """Says that a missing value of this column is None in the model's eyes (`none`), or NaN; both are refused."""
+        index = self._input(ref)
+        if index is not None and self._none.setdefault(index, none) is not none:
+            self.refuse(
+                f"takes {self.names[index]!r} with both None and NaN as missing, which SQL cannot tell apart",
+                "train with one of the two",
+            )
+
+    def learned_objects(self, ref: Ref) -> None:
+        """Says that this column was one of Python objects in training."""
+        index = self._input(ref)
+        if index is not None:
+            self._objects.add(index)
+
+    def _input(self, ref: Ref) -> int | None:
+        """The number of the input column that this is, if it is one as it came in."""
+        node = self.nodes[ref.node]
+        while isinstance(node, ir.Check):
+            ref = node.inputs[ref.column]
+            node = self.nodes[ref.node]
+        return node.index if isinstance(node, ir.Input) else None
+
     def finite(self, refs: Block, *, missing: bool = False, limit: float = ir.FINITE) -> Block:
         """The columns, with rows refused where scikit-learn's check_array refuses them: beyond ±limit, or missing."""
         return self.add(ir.Check(refs, low=-limit, high=limit, missing=missing)) if refs else refs
@@ -111,7 +172,7 @@ class Builder:
         kind = predictions.kind if isinstance(predictions, Predictions) else ir.ModelKind.TRANSFORMER
         keep = ir.needed(self.nodes, outputs)
         used = [i for i in range(len(self.names)) if keep[i]]
-        columns = tuple(ir.Column(self.names[i], self._dtypes.get(i, Dtype.NUMBER)) for i in used)
+        columns = tuple(self._column(i) for i in used)
         position = {old: new for new, old in enumerate(i for i, kept in enumerate(keep) if kept)}
 
         def moved(block: Block) -> Block:
@@ -121,6 +182,11 @@ class Builder:
         nodes += [replace(n, inputs=moved(n.inputs)) for n, kept in zip(self.nodes, keep, strict=True)
                   if kept and not isinstance(n, ir.Input)]  # fmt: skip
         return ir.Program(kind, columns, tuple(nodes), tuple(replace(o, columns=moved(o.columns)) for o in outputs))
+
+    def _column(self, index: int) -> ir.Column:
+        dtype = self._dtypes.get(index, Dtype.NUMBER)
+        objects = dtype is Dtype.TEXT or index in self._objects
+        return ir.Column(self.names[index], dtype, self._none.get(index, False), objects)
 
 
 def _outputs(predictions: Predictions | Block) -> list[ir.Output]:

@@ -1,0 +1,202 @@
+"""From a program and the table's types to an artifact: chooses the strategy and renders each function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pgscore.errors import SignatureError, UnsupportedError
+
+from . import ir
+from .artifact import Artifact, Function, OnnxGraph, Parameter, SqlType, Strategy, Template
+from .backends import onnx, sql
+from .facts import Facts, analyse
+from .ir import Method, ModelKind
+from .probes import probes
+from .rewrites import prune, simplify
+from .strategy import FORCED_CHARACTERS, INLINE_CHARACTERS, choose, measure
+
+WHOLE = (SqlType.INTEGER, SqlType.BIGINT, SqlType.BOOLEAN)
+LABEL_TYPES: dict[type, str] = {str: "text", bool: "boolean", int: "bigint", float: "double precision"}
+
+
+def build(  # noqa: PLR0913 - keywords
+    program: ir.Program,
+    parameters: Sequence[Parameter],
+    *,
+    strategy: Strategy | None = None,
+    available: frozenset[Strategy] = frozenset(Strategy),
+    estimator: str = "",
+    model_sha256: str = "",
+    libraries: Mapping[str, str] | None = None,
+) -> Artifact:
+    """The artifact of a program for one signature; `parameters[i]` belongs to `program.columns[i]`.
+
+    Without `strategy` the cheapest of `available` is taken. Raises SignatureError where the parameters do not fit the
+    program's columns, and UnsupportedError where the program has no exact form in the strategy asked for.
+    """
+    _check_signature(program, parameters)
+    plans = _plans(program)
+    program = prune(program, _outputs_of(program, plans))
+    whole = frozenset(i for i, p in enumerate(parameters) if p.type in WHOLE)
+    simple = simplify(program, whole)
+    chosen, reason = choose(measure(simple), available)
+    if strategy is not None:
+        chosen, reason = strategy, f"asked for; auto would take {chosen.value}: {reason}"
+    graph = None
+    if chosen is Strategy.ONNX:
+        n_outputs = sum(len(output.columns) for output in program.outputs)
+        graph = OnnxGraph(onnx.export(program), sql.features(program, parameters), n_outputs)
+        functions = tuple(_onnx_function(plan, program, graph) for plan in plans)
+    else:
+        limit = INLINE_CHARACTERS if strategy is None else FORCED_CHARACTERS
+        facts = analyse(simple, parameters)
+        functions = tuple(_sql_function(plan, simple, facts, parameters, chosen, limit) for plan in plans)
+        if chosen is Strategy.SQL and functions[0].language != "sql":
+            chosen, reason = _fall_back(strategy, available)
+    return Artifact(
+        program.kind,
+        estimator,
+        tuple(parameters),
+        functions,
+        chosen,
+        reason,
+        model_sha256,
+        graph,
+        dict(libraries or {}),
+        probes(program),
+    )
+
+
+def default_parameters(program: ir.Program) -> tuple[Parameter, ...]:
+    """The signature where no table says the types: double precision and text."""
+    types = {ir.Dtype.NUMBER: SqlType.DOUBLE, ir.Dtype.TEXT: SqlType.TEXT}
+    return tuple(Parameter(column.name, types[column.dtype]) for column in program.columns)
+
+
+def _check_signature(program: ir.Program, parameters: Sequence[Parameter]) -> None:
+    if len(parameters) != len(program.columns):
+        raise SignatureError(f"the model takes {len(program.columns)} columns, the signature has {len(parameters)}")
+    for column, parameter in zip(program.columns, parameters, strict=True):
+        if column.dtype is not parameter.type.dtype:
+            raise SignatureError(
+                f"column {column.name!r} holds {column.dtype.value} in the model, but {parameter.type.value} here"
+            )
+
+
+def _fall_back(strategy: Strategy | None, available: frozenset[Strategy]) -> tuple[Strategy, str]:
+    """plpgsql instead of an expression that repeats large terms; refused where the user insists on inline SQL."""
+    if strategy is not None or Strategy.PLPGSQL not in available:
+        raise UnsupportedError("model", "as one SQL expression it is too large", "use --strategy plpgsql")
+    return Strategy.PLPGSQL, "as one SQL expression it would repeat large terms; plpgsql keeps them in variables"
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A function to be made: its result, and where its columns are among all outputs."""
+
+    suffix: str
+    method: str
+    result: str
+    columns: sql.Result
+    output: Method
+    first: int = 0
+    labels: tuple[ir.Label, ...] | None = None
+
+
+def _plans(program: ir.Program) -> tuple[_Plan, ...]:
+    """The functions of a model, the main one first (docs/sql.md)."""
+    predict, transform = program.output(Method.PREDICT), program.output(Method.TRANSFORM)
+    if transform is not None:
+        return (_array("", transform, "transform(X)"),)
+    if predict is None:
+        raise UnsupportedError("model", "it has no predict", "end the pipeline in a predictor or a transformer")
+    if predict.labels is None:
+        shape = sql.Shape.INTEGER if program.kind is ModelKind.CLUSTERER else sql.Shape.NUMBER
+        result = sql.Result(predict.columns, shape)
+        return (_Plan("", "predict(X)", shape.value, result, Method.PREDICT),)
+    binary = program.kind is ModelKind.BINARY_CLASSIFIER
+    label, main = _label("label", predict), _label("", predict)
+    proba, decision = program.output(Method.PREDICT_PROBA), program.output(Method.DECISION_FUNCTION)
+    if proba is not None:
+        if binary and len(proba.columns) == 2:
+            positive = sql.Result(proba.columns[1:2], sql.Shape.NUMBER)
+            main = _Plan("", "predict_proba(X)[:, 1]", "double precision", positive, Method.PREDICT_PROBA, first=1)
+        return (main, label, _array("proba", proba, "predict_proba(X)"))
+    if decision is None:
+        return (main, label)
+    if len(decision.columns) == 1:
+        score = sql.Result(decision.columns, sql.Shape.NUMBER)
+        scores = _Plan("decision", "decision_function(X)", "double precision", score, Method.DECISION_FUNCTION)
+    else:
+        scores = _array("decision", decision, "decision_function(X)")
+    return (main, label, scores)
+
+
+def _label(suffix: str, output: ir.Output) -> _Plan:
+    labels = output.labels or ()
+    types = {type(value) for value in labels}
+    if len(types) != 1 or types - LABEL_TYPES.keys():
+        raise UnsupportedError("model", "its classes are not of one SQL type", "train it on labels of one type")
+    result = sql.Result(output.columns, sql.Shape.LABEL, labels)
+    return _Plan(suffix, "predict(X)", LABEL_TYPES[types.pop()], result, Method.PREDICT, labels=labels)
+
+
+def _array(suffix: str, output: ir.Output, method: str) -> _Plan:
+    return _Plan(suffix, method, "double precision[]", sql.Result(output.columns, sql.Shape.ARRAY), output.method)
+
+
+def _outputs_of(program: ir.Program, plans: Sequence[_Plan]) -> list[ir.Output]:
+    """The outputs that some function needs."""
+    used = {plan.output for plan in plans}
+    return [output for output in program.outputs if output.method in used]
+
+
+def _indices(plan: _Plan, program: ir.Program) -> tuple[int, ...]:
+    """The columns of a function among the columns of all outputs."""
+    start = plan.first
+    for output in program.outputs:
+        if output.method is plan.output:
+            break
+        start += len(output.columns)
+    return tuple(range(start, start + len(plan.columns.columns)))
+
+
+def _sql_function(  # noqa: PLR0913 - all of them vary
+    plan: _Plan, program: ir.Program, facts: Facts, parameters: Sequence[Parameter], strategy: Strategy, limit: int
+) -> Function:
+    """The function in SQL; in plpgsql where the strategy says so, or where one expression would be too large."""
+    indices = _indices(plan, program)
+    columns = tuple(ref for output in program.outputs for ref in output.columns)
+    result = replace(plan.columns, columns=tuple(columns[index] for index in indices))
+    language = strategy.value
+    try:
+        if strategy is Strategy.SQL:
+            body = sql.expression(program, parameters, facts, result, limit)
+        else:
+            body = sql.block(program, parameters, facts, result)
+    except sql.TooLargeError:
+        body, language = sql.block(program, parameters, facts, result), Strategy.PLPGSQL.value
+    return Function(plan.suffix, plan.method, plan.result, language, body, indices, plan.labels)
+
+
+def _onnx_function(plan: _Plan, program: ir.Program, graph: OnnxGraph) -> Function:
+    """The function as a call of the graph, one row at a time."""
+    indices = _indices(plan, program)
+    features = ", ".join(feature.text for feature in graph.features)
+    row = f"(pgscore.onnx_row('{graph.sha256}', ARRAY[{features}]::float8[]))"
+    first = indices[0] + 1
+    match plan.columns.shape:
+        case sql.Shape.NUMBER:
+            body = f"{row}[{first}]"
+        case sql.Shape.INTEGER:
+            body = f"({row}[{first}])::integer"
+        case sql.Shape.ARRAY:
+            # A refused row has NULL in all outputs.
+            nothing = ", ".join(["NULL"] * len(indices))
+            body = f"nullif({row}[{first}:{indices[-1] + 1}], ARRAY[{nothing}]::float8[])"
+        case sql.Shape.LABEL:
+            results = [sql.label_literal(value) for value in plan.columns.labels]
+            whens = " ".join(f"WHEN {index} THEN {result}" for index, result in enumerate(results))
+            body = f"CASE ({row}[{first}])::integer {whens} END"
+    return Function(plan.suffix, plan.method, plan.result, "sql", Template(body), indices, plan.labels)

@@ -1,0 +1,47 @@
+"""What classifiers of every family share: their labels, and the way from scores to a class."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import ir
+from .builder import Builder, Predictions
+
+
+def labels(classes: npt.NDArray[np.generic]) -> tuple[ir.Label, ...]:
+    """`classes_` as Python scalars. Raises ValueError unless all are of one kind: text, bool, int or float."""
+    scalars = [value.item() if isinstance(value, np.generic) else value for value in classes]
+    for kind in (str, bool, int, float):
+        if all(type(value) is kind for value in scalars):
+            return tuple(scalars)
+    raise ValueError("class labels are of several kinds")
+
+
+def labels_of(estimator: object, builder: Builder) -> tuple[ir.Label, ...]:
+    """The labels of a fitted classifier; refuses several targets and labels of mixed kinds by name."""
+    classes = getattr(estimator, "classes_", None)
+    if not isinstance(classes, np.ndarray) or classes.ndim != 1:
+        builder.refuse("it has more than one target", "train one model for each target")
+    try:
+        return labels(classes)
+    except ValueError:
+        builder.refuse("its class labels are of several kinds", "use labels that are all text, numbers or booleans")
+
+
+def kind(names: tuple[ir.Label, ...]) -> ir.ModelKind:
+    """Two classes are binary; one class alone counts as multiclass, whose main function gives the label."""
+    return ir.ModelKind.BINARY_CLASSIFIER if len(names) == 2 else ir.ModelKind.MULTICLASS_CLASSIFIER
+
+
+def from_proba(builder: Builder, names: tuple[ir.Label, ...], proba: ir.Block) -> Predictions:
+    """A classifier whose label is the first of the largest probabilities, as forests and boosted trees choose it."""
+    return Predictions(kind(names), builder.add(ir.ArgMax(proba)), names, proba=proba)
+
+
+def from_decision(
+    builder: Builder, names: tuple[ir.Label, ...], decision: ir.Block, proba: ir.Block | None = None
+) -> Predictions:
+    """A classifier whose label follows `decision_function`: `> 0` where it is one column, else the first largest."""
+    predict = builder.add(ir.Step(decision) if len(decision) == 1 else ir.ArgMax(decision))
+    return Predictions(kind(names), predict, names, proba=proba, decision=decision)

@@ -1,0 +1,151 @@
+"""OneHotEncoder and OrdinalEncoder: categories to codes, codes to columns.
+
+Both look a value up in `categories_`. What happens to a missing value follows from that: None or NaN that was seen in
+training is a category like any other; one that was not is an unknown category.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import ir
+from .builder import Builder
+
+
+@dataclass(frozen=True)
+class Categories:
+    """The categories of one column, in the order of codes.
+
+    `known` are those that are not missing and `position` their indices in `categories_`; `missing` is the index of the
+    missing category, if training had one. `group` maps an index to its output after infrequent categories were put
+    together (OrdinalEncoder leaves NaN out of it), `infrequent` is the output of these, if any.
+    """
+
+    known: tuple[str, ...] | tuple[float, ...]
+    position: tuple[int, ...]
+    missing: int | None
+    group: tuple[int, ...]
+    infrequent: int | None
+
+    @property
+    def missing_code(self) -> float:
+        """The code of a missing value before grouping: a category of its own after the others, else unknown."""
+        return float(len(self.known)) if self.missing is not None else -1.0
+
+
+def one_hot_encoder(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
+    """One column for each category that is not dropped; infrequent ones share the last column of their feature."""
+    _check_dtype(estimator, builder)
+    result: list[ir.Ref] = []
+    for index, ref in enumerate(columns):
+        categories = _categories(estimator, index, ref, builder)
+        codes = _codes(estimator, index, ref, categories, builder)
+        outputs: list[list[float]] = [[] for _ in range(max(categories.group) + 1)]
+        for code, position in enumerate(categories.position):
+            outputs[categories.group[position]].append(float(code))
+        if categories.missing is not None:
+            outputs[categories.group[categories.missing]].append(categories.missing_code)
+        if estimator.handle_unknown in ("infrequent_if_exist", "warn") and categories.infrequent is not None:
+            outputs[categories.infrequent].append(-1.0)
+        dropped = None if estimator.drop_idx_ is None else estimator.drop_idx_[index]
+        if dropped is not None:
+            del outputs[categories.group[dropped]]
+        if outputs:
+            result += builder.add(ir.OneHot(codes, tuple(map(tuple, outputs))))
+    return tuple(result)
+
+
+def ordinal_encoder(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
+    """The position of the category, infrequent ones sharing the last; `unknown_value`, `encoded_missing_value`."""
+    _check_dtype(estimator, builder)
+    result: list[ir.Ref] = []
+    for index, ref in enumerate(columns):
+        categories = _categories(estimator, index, ref, builder)
+        values = [float(categories.group[position]) for position in categories.position]
+        unknown = -1.0 if estimator.unknown_value is None else float(estimator.unknown_value)
+        missing = _missing_value(estimator, index, categories, unknown)
+        refuses = estimator.handle_unknown == "error"
+        if values == list(range(len(values))) and not (refuses and categories.missing is not None and missing < 0):
+            source = (_numbers(estimator, index, ref, builder),)
+            codes = builder.add(ir.Codes(source, categories.known, missing, unknown))
+            if refuses:
+                codes = builder.add(ir.Check(codes, low=0.0, high=ir.FINITE, missing=math.isnan(missing)))
+        else:
+            codes = _codes(estimator, index, ref, categories, builder)
+            table = values if categories.missing is None else [*values, missing]
+            codes = builder.add(ir.Lookup(codes, np.array(table).reshape(-1, 1), np.array([unknown])))
+        result += codes
+    return tuple(result)
+
+
+def _missing_value(estimator: Any, index: int, categories: Categories, unknown: float) -> float:
+    """What OrdinalEncoder gives for a missing value: `encoded_missing_value` is for NaN alone, None is a category."""
+    if categories.missing is None:
+        return unknown
+    if estimator.categories_[index][categories.missing] is None:
+        return float(categories.group[categories.missing])
+    return float(estimator.encoded_missing_value)
+
+
+def _check_dtype(estimator: Any, builder: Builder) -> None:
+    """Refuses a `dtype` in which codes are rounded, wrapped, or make the steps behind compute in float32."""
+    dtype = np.dtype(estimator.dtype)
+    if dtype != np.float64 and not (dtype.kind == "i" and dtype.itemsize >= 4):
+        builder.refuse(f"dtype={dtype.name} makes later steps compute in that type", "use dtype=float64")
+
+
+def _codes(estimator: Any, index: int, ref: ir.Ref, categories: Categories, builder: Builder) -> ir.Block:
+    """The code of each value, -1 for an unknown one, which `handle_unknown="error"` refuses."""
+    source = (_numbers(estimator, index, ref, builder),)
+    codes = builder.add(ir.Codes(source, categories.known, categories.missing_code, -1.0))
+    return builder.add(ir.Check(codes, low=0.0, high=ir.FINITE)) if estimator.handle_unknown == "error" else codes
+
+
+def _numbers(estimator: Any, index: int, ref: ir.Ref, builder: Builder) -> ir.Ref:
+    """The column; infinities are refused in a column of numbers, not in one of objects."""
+    if estimator.categories_[index].dtype.kind in "biuf":
+        return builder.finite((ref,), missing=True)[0]
+    return ref
+
+
+def _categories(estimator: Any, index: int, ref: ir.Ref, builder: Builder) -> Categories:
+    raw: npt.NDArray[Any] = estimator.categories_[index]
+    missing = [i for i, value in enumerate(raw) if value is None or _is_nan(value)]
+    if len(missing) > 1:
+        builder.refuse("it learned both None and NaN as categories", "train with one of the two for missing values")
+    if raw.dtype.kind == "O":
+        builder.learned_objects(ref)
+    for i in missing:
+        builder.learned_missing(ref, none=raw[i] is None)
+    position = tuple(i for i in range(len(raw)) if i not in missing)
+    known = _values([raw[i] for i in position], builder)
+    if not known and raw.dtype.kind not in "biuf":
+        builder.refuse("a column of objects was always missing in training", "leave that column out")
+    mapping = estimator._default_to_infrequent_mappings[index] if estimator._infrequent_enabled else None
+    group = tuple(range(len(raw))) if mapping is None else tuple(mapping.tolist())
+    infrequent = None if mapping is None else max(group)
+    return Categories(known, position, missing[0] if missing else None, group, infrequent)
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, (float, np.floating)) and bool(np.isnan(value))
+
+
+def _values(raw: list[Any], builder: Builder) -> tuple[str, ...] | tuple[float, ...]:
+    """Categories as text or doubles; refuses other types, both at once, and numbers that a double cannot hold."""
+    if all(isinstance(value, str) for value in raw):
+        if any("\0" in value or any("\ud800" <= character <= "\udfff" for character in value) for value in raw):
+            builder.refuse(
+                "a category holds NUL or half a surrogate pair, which no database text can", "clean the column"
+            )
+        return tuple(str(value) for value in raw)
+    if not all(isinstance(value, (bool, int, float, np.number, np.bool_)) for value in raw):
+        builder.refuse("a column has categories that are not all text or all numbers", "make the column one type")
+    if any(int(value) != float(value) for value in raw if isinstance(value, (int, np.integer))):
+        builder.refuse("a category is a whole number beyond 2^53", "make such an identifier text")
+    return tuple(float(value) for value in raw)

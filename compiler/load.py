@@ -1,0 +1,202 @@
+"""Model files: what is in one, whether it may be loaded, and the estimator inside.
+
+A pickle runs code while it is loaded, so none is read unless the user says that the file is trusted; skops is the
+default format, and of it only types are loaded that skops trusts or pgscore checks. The content decides what a file is,
+not its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import platform
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sklearn
+from sklearn.base import BaseEstimator
+from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.utils.validation import check_is_fitted
+from skops import io as skops_io
+
+from pgscore.errors import ModelFileError, UntrustedModelError
+
+from .tree_indices import CHECKED_TYPES, find_fault
+
+SKOPS, PICKLE = "skops", "pickle"
+
+_PICKLE_SUFFIXES = frozenset({".joblib", ".pkl", ".pickle"})
+
+_ZLIB = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
+_PICKLE_STARTS = (b"\x80", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"]\x00", b'\x04"M\x18', *_ZLIB)
+"""Pickle from protocol 2 on, and what joblib compresses with: gzip, bz2, xz, lzma, lz4, zlib."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A fitted estimator and where it came from.
+
+    `format` is "skops" or "pickle", `sha256` the file's, `description` the classes in words, `libraries` the versions
+    that it was loaded with, and `warnings` lines for the user: above all, that another scikit-learn fitted the model.
+    """
+
+    estimator: Any
+    path: Path
+    format: str
+    sha256: str
+    libraries: Mapping[str, str]
+    description: str
+    warnings: tuple[str, ...] = ()
+
+
+def load_model(path: Path, *, trust: bool = False) -> LoadedModel:
+    """The fitted estimator in the file.
+
+    `trust` allows pickles (joblib) and types in a skops file that neither skops nor pgscore vouches for: both can run
+    any code. Raises UntrustedModelError where that would be needed, and ModelFileError if there is no fitted estimator.
+    """
+    content = _read(path)
+    form = _format(path, content)
+    if form == PICKLE and not trust:
+        raise UntrustedModelError(
+            f"{path} is a pickle, and loading one runs whatever code is in it; save the model with skops.io.dump, "
+            "or give --trust if you know who made the file"
+        )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        estimator = _unpickle(path, content) if form == PICKLE else _load_skops(path, content, trust)
+    _require_fitted_estimator(path, estimator)
+    return LoadedModel(
+        estimator=estimator,
+        path=path,
+        format=form,
+        sha256=hashlib.sha256(content).hexdigest(),
+        libraries={
+            "scikit-learn": sklearn.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+        description=describe(estimator),
+        warnings=tuple(dict.fromkeys(_line(w.message) for w in caught)),
+    )
+
+
+def describe(estimator: object) -> str:
+    """The classes of a model in words, such as `Pipeline(StandardScaler, LogisticRegression)`."""
+    if isinstance(estimator, str):  # "passthrough" or "drop"
+        return estimator
+    parts: list[object] = []
+    if isinstance(estimator, Pipeline):
+        parts = [step for _, step in estimator.steps if step is not None]
+    elif isinstance(estimator, FeatureUnion):
+        parts = [part for _, part in estimator.transformer_list]
+    elif isinstance(estimator, ColumnTransformer):
+        parts = [part for _, part, _ in estimator.transformers]
+    name = type(estimator).__name__
+    return f"{name}({', '.join(map(describe, parts))})" if parts else name
+
+
+def _read(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ModelFileError(f"{path} does not exist") from None
+    except IsADirectoryError:
+        raise ModelFileError(f"{path} is a directory, not a model file") from None
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror}") from None
+    if not content:
+        raise ModelFileError(f"{path} is empty")
+    return content
+
+
+def _format(path: Path, content: bytes) -> str:
+    """What the content is. Raises ModelFileError if it is none of the formats, or not what its name says."""
+    suffix = path.suffix.lower()
+    if _is_skops(content):
+        return SKOPS
+    if suffix == ".onnx":
+        raise ModelFileError(
+            f"{path} is an ONNX file, and pgscore deploys scikit-learn estimators only; give the model it was made from"
+        )
+    is_pickle = content.startswith(_PICKLE_STARTS)
+    if suffix == ".skops":
+        what = "is a pickle with the name of a skops file" if is_pickle else "is not a skops file, or a damaged one"
+        raise ModelFileError(f"{path} {what}; save the model with skops.io.dump")
+    if is_pickle or suffix in _PICKLE_SUFFIXES:
+        return PICKLE
+    raise ModelFileError(
+        f"{path} is no model file that pgscore knows: it reads skops and, with --trust, joblib and pickle"
+    )
+
+
+def _is_skops(content: bytes) -> bool:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return "schema.json" in archive.namelist()
+    except zipfile.BadZipFile:
+        return False
+
+
+def _load_skops(path: Path, content: bytes, trust: bool) -> object:
+    untrusted = _guarded(path, lambda: skops_io.get_untrusted_types(data=content))
+    unknown = sorted(set(untrusted) - CHECKED_TYPES)
+    if unknown and not trust:
+        raise UntrustedModelError(
+            f"{path} holds types that skops does not trust: {', '.join(unknown)}; give --trust if you know who made "
+            "the file, or save the model without them"
+        )
+    estimator = _guarded(path, lambda: skops_io.loads(content, trusted=untrusted))
+    fault = None if trust else _guarded(path, lambda: find_fault(estimator))
+    if fault is not None:
+        raise UntrustedModelError(f"{path} {fault}; give --trust only if you know who made the file")
+    return estimator
+
+
+def _unpickle(path: Path, content: bytes) -> object:
+    """Runs the code in a trusted pickle; joblib reads plain pickles and its own compressed ones.
+
+    The import stays here: nothing that unpickles is at hand where the file is not trusted.
+    """
+    import joblib
+
+    return _guarded(path, lambda: joblib.load(io.BytesIO(content)))
+
+
+def _guarded(path: Path, load: Callable[[], Any]) -> Any:
+    """Turns whatever a file's content raises into one line: it may hold any class, and damage shows up anywhere."""
+    try:
+        return load()
+    except ModuleNotFoundError as error:
+        raise ModelFileError(f"{path} needs the Python module {error.name}, which is not installed here") from error
+    except Exception as error:
+        raise ModelFileError(f"{path} cannot be loaded: {type(error).__name__}: {_line(error)}") from error
+
+
+def _require_fitted_estimator(path: Path, estimator: object) -> None:
+    if isinstance(estimator, type) or not isinstance(estimator, BaseEstimator):
+        what = f"the class {estimator.__name__}" if isinstance(estimator, type) else f"a {type(estimator).__name__}"
+        raise ModelFileError(f"{path} holds {what}, not a fitted scikit-learn estimator")
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        raise ModelFileError(
+            f"{path} holds a {describe(estimator)} that is not fitted; call fit before you save it"
+        ) from None
+
+
+def _line(message: Warning | str | BaseException) -> str:
+    """One line for a warning or error."""
+    if isinstance(message, InconsistentVersionWarning):
+        return (
+            f"fitted with scikit-learn {message.original_sklearn_version}, loaded with "
+            f"{message.current_sklearn_version}: its answers here are those of the latter"
+        )
+    return str(message).strip().partition("\n")[0]

@@ -1,0 +1,241 @@
+"""The model's own answers, in the terms of SQL: the only judge of what the database answers.
+
+The oracle gives the model the frame that a user's own Python would give it: a DataFrame where the model was trained on
+one, else an array. NULL and NaN are both missing. A row on which the model raises ValueError has no answer (None), and
+neither has a number that is not finite: the database gives NULL for both.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pgscore.errors import UsageError
+
+from .artifact import Function, Parameter, SqlType
+
+Columns = Mapping[str, Sequence[object]]
+Answers = dict[str, list[object | None]]
+"""For each function's suffix, one answer a row: a number, a label, a list of numbers, or None."""
+
+_METHOD = re.compile(r"(\w+)\(X\)(?:\[:, (\d+)\])?")
+_HUGE = 1e37  # below it nothing leaves float32, nor the doubles with any weight that a model plausibly has
+
+
+class Oracle:
+    """A fitted model that answers for SQL-ish rows: columns of float, int, bool, str and None, by parameter name."""
+
+    def __init__(self, estimator: Any, parameters: Sequence[Parameter], functions: Sequence[Function]) -> None:
+        self._estimator = estimator
+        self._types = {parameter.name: parameter.type for parameter in parameters}
+        self._functions = tuple(functions)
+        names = getattr(estimator, "feature_names_in_", None)
+        self._frame = _data_frame() if names is not None else None
+        self._names = (
+            [str(n) for n in names] if names is not None else [f"x{i}" for i in range(estimator.n_features_in_)]
+        )
+        unknown = [name for name in self._types if name not in self._names]
+        if unknown:
+            raise ValueError(f"the model has no column {unknown[0]!r}")
+        self._none = _columns_with_none(estimator, self._names)
+
+    def answers(self, columns: Columns) -> Answers:
+        """What the model answers for each row, by function suffix; None where it refuses the row."""
+        n_rows = len(next(iter(columns.values()))) if columns else 0
+        given: Answers = {f.suffix: [None] * n_rows for f in self._functions}
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            for rows in self._accepted(columns, n_rows):
+                batch = self._batch(columns, rows)
+                finite = self._finite_decision(batch, columns, rows)
+                raw: dict[str, Any] = {}
+                for function in self._functions:
+                    for row, answer, fine in zip(rows, self._call(function, batch, raw), finite, strict=True):
+                        given[function.suffix][row] = answer if fine else None
+        return given
+
+    def _call(self, function: Function, batch: Any, raw: dict[str, Any]) -> list[object | None]:
+        method, column = _parse(function.method)
+        if method not in raw:
+            raw[method] = _dense(getattr(self._estimator, method)(batch))
+        values = raw[method]
+        if column is not None:
+            values = values[:, column]
+        if values.ndim == 2 and values.shape[1] == 1 and not function.result.endswith("[]"):
+            values = values[:, 0]
+        return [_answer(value) for value in values.tolist()]
+
+    def _finite_decision(self, batch: Any, columns: Columns, rows: Sequence[int]) -> list[bool]:
+        """Whether the decision behind each row's label is a finite number; asked only where a huge number is about."""
+        huge = any(_is_huge(columns[name][row]) for name in self._types for row in rows)
+        if not huge or not hasattr(self._estimator, "decision_function"):
+            return [True] * len(rows)
+        decision = np.asarray(self._estimator.decision_function(batch), dtype=np.float64)
+        return [bool(np.isfinite(row).all()) for row in decision.reshape(len(rows), -1)]
+
+    # Which rows the model takes. It raises for a whole batch where one row is bad, so bad rows have to be found.
+
+    def _accepted(self, columns: Columns, n_rows: int) -> Iterator[list[int]]:
+        """Batches of row numbers that the model takes whole.
+
+        Rows with a missing, infinite or huge value come apart from the others: they are the ones that models refuse,
+        and a gap changes the dtype of a frame's column. scikit-learn checks values one by one, so a missing value that
+        spoils an accepted row spoils every row: one call settles all rows that have it in that column.
+        """
+        plain: list[int] = []
+        huge: list[int] = []
+        gaps: dict[int, frozenset[tuple[str, str]]] = {}
+        for row in range(n_rows):
+            values = {name: columns[name][row] for name in self._types}
+            gaps_here = frozenset((name, gap) for name, value in values.items() if (gap := _gap(value)))
+            if gaps_here:
+                gaps[row] = gaps_here
+            else:
+                (huge if any(map(_is_huge, values.values())) else plain).append(row)
+        good = None
+        for rows in self._bisect(columns, plain):
+            good = rows[0]
+            yield rows
+        yield from self._bisect(columns, huge)
+        with_gaps = list(gaps)
+        if good is not None and gaps and not self._takes(columns, with_gaps):
+            spoilers = {gap for gap in frozenset().union(*gaps.values()) if self._spoils(columns, good, gap)}
+            with_gaps = [row for row in with_gaps if not gaps[row] & spoilers]
+        yield from self._bisect(columns, with_gaps)
+
+    def _spoils(self, columns: Columns, good: int, gap: tuple[str, str]) -> bool:
+        name, value = gap
+        patched = {n: [columns[n][good]] for n in self._types}
+        patched[name] = [None] if value == "nan" else [float(value)]
+        return not self._takes(patched, [0])
+
+    def _bisect(self, columns: Columns, rows: list[int]) -> Iterator[list[int]]:
+        stack = [rows] if rows else []
+        while stack:
+            part = stack.pop()
+            if self._takes(columns, part):
+                yield part
+            elif len(part) > 1:
+                middle = len(part) // 2
+                stack += [part[middle:], part[:middle]]
+
+    def _takes(self, columns: Columns, rows: Sequence[int]) -> bool:
+        method, _ = _parse(self._functions[0].method)
+        try:
+            getattr(self._estimator, method)(self._batch(columns, rows))
+        except ValueError:
+            return False
+        return True
+
+    # The frame.
+
+    def _batch(self, columns: Columns, rows: Sequence[int]) -> Any:
+        """The rows as the model wants them. Columns that the signature left out are missing: nothing reads them."""
+        arrays = [self._array(name, [columns[name][row] for row in rows] if name in self._types else [None] * len(rows))
+                  for name in self._names]  # fmt: skip
+        if self._frame is not None:
+            return self._frame(dict(zip(self._names, arrays, strict=True)))
+        if any(array.dtype == object for array in arrays):
+            arrays = [array.astype(object) for array in arrays]
+        return np.column_stack(arrays)
+
+    def _array(self, name: str, values: list[object]) -> npt.NDArray[Any]:
+        type_ = self._types.get(name, SqlType.DOUBLE)
+        missing = any(value is None for value in values)
+        if type_ is SqlType.TEXT or (type_ is SqlType.BOOLEAN and name in self._none and missing):
+            gap = None if name in self._none else math.nan
+            array = np.empty(len(values), dtype=object)
+            array[:] = [gap if value is None else value for value in values]
+            return array
+        if not missing and type_ is SqlType.BOOLEAN:
+            return np.array(values, dtype=np.bool_)
+        if not missing and type_ in (SqlType.INTEGER, SqlType.BIGINT):
+            return np.array(values, dtype=np.int64)
+        return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _parse(method: str) -> tuple[str, int | None]:
+    match = _METHOD.fullmatch(method)
+    if match is None:
+        raise ValueError(f"{method!r} is no method of a model")
+    return match[1], int(match[2]) if match[2] else None
+
+
+def _data_frame() -> Callable[[dict[str, npt.NDArray[Any]]], Any]:
+    try:
+        pandas = importlib.import_module("pandas")
+    except ImportError as error:
+        raise UsageError(
+            "the model was trained on a data frame, and asking it needs pandas: pip install pandas"
+        ) from error
+    frame: Callable[[dict[str, npt.NDArray[Any]]], Any] = pandas.DataFrame
+    return frame
+
+
+def _dense(values: Any) -> npt.NDArray[Any]:
+    return np.asarray(values.toarray() if hasattr(values, "toarray") else values)
+
+
+def _gap(value: object) -> str:
+    """What is missing or infinite about a value; "" for a plain one."""
+    if value is None:
+        return "nan"
+    return repr(value) if isinstance(value, float) and not math.isfinite(value) else ""
+
+
+def _is_huge(value: object) -> bool:
+    return isinstance(value, float) and abs(value) > _HUGE
+
+
+def _answer(value: object) -> object | None:
+    if isinstance(value, list):
+        numbers = [None if number is None or not math.isfinite(number) else float(number) for number in value]
+        return numbers if any(number is not None for number in numbers) else None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _columns_with_none(estimator: Any, names: Sequence[str]) -> frozenset[str]:
+    """The columns whose missing texts the model knows as None; in all others they are NaN, as pandas has them.
+
+    An encoder that learned None as a category, or an imputer told to replace None, does not know NaN, and the reverse.
+    A step without column names (it reads an array) is taken to speak for all columns.
+    """
+    found: set[str] = set()
+    for step in _steps(estimator):
+        own = [str(name) for name in getattr(step, "feature_names_in_", ())]
+        learned = [any(c is None for c in categories) for categories in getattr(step, "categories_", ())]
+        if getattr(step, "missing_values", math.nan) is None:
+            found.update(own or names)
+        elif own:
+            found.update(name for name, none in zip(own, learned, strict=False) if none)
+        elif any(learned):
+            found.update(names)
+    return frozenset(found)
+
+
+def _steps(estimator: Any) -> Iterator[Any]:
+    """The estimator and every fitted estimator within it."""
+    stack, seen = [estimator], set()
+    while stack:
+        item = stack.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, (list, tuple)):
+            stack.extend(item)
+        elif isinstance(item, dict):
+            stack.extend(item.values())
+        elif hasattr(item, "get_params") and not isinstance(item, type):
+            yield item
+            stack.extend(
+                value for key, value in vars(item).items() if key.endswith("_") or key in ("steps", "transformer_list")
+            )

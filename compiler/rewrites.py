@@ -1,0 +1,338 @@
+"""Small pure functions Program -> Program that keep every answer and every refusal, and make better SQL.
+
+Each is held against the numpy backend in tests. None of them may move arithmetic across a tree's threshold: rounding
+would send rows the other way.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import numpy as np
+
+from . import ir
+from .ir import FINITE, Block, Ref
+
+MAX_CENTER = 1e3
+"""A scaler's center is folded into the bias up to this many scales: x * w - c * w cancels, and loses these digits."""
+
+
+@dataclass
+class _Rebuild:
+    """A program being copied: `moved` maps the columns of the old one to those of the new one."""
+
+    program: ir.Program
+    nodes: list[ir.Node] = field(default_factory=list)
+    moved: dict[Ref, Ref] = field(default_factory=dict)
+
+    def block(self, old: Block) -> Block:
+        return tuple(self.moved[ref] for ref in old)
+
+    def add(self, node: ir.Node) -> Block:
+        self.nodes.append(node)
+        return tuple(Ref(len(self.nodes) - 1, column) for column in range(node.width))
+
+    def place(self, position: int, new: Block) -> None:
+        """Says that the columns of the old node `position` are now `new`."""
+        for column, ref in enumerate(new):
+            self.moved[Ref(position, column)] = ref
+
+    def copy(self, position: int) -> None:
+        node = self.program.nodes[position]
+        self.place(position, self.add(replace(node, inputs=self.block(node.inputs))))
+
+    def finish(self) -> ir.Program:
+        outputs = tuple(replace(o, columns=self.block(o.columns)) for o in self.program.outputs)
+        return replace(self.program, nodes=tuple(self.nodes), outputs=outputs)
+
+
+def simplify(program: ir.Program, small: frozenset[int] = frozenset()) -> ir.Program:
+    """All rewrites for SQL. `small` are the input columns of whole numbers: see fold_scalers."""
+    program = settle_checks(prune(program))
+    program = fold_scalers(program, small)
+    program = one_hot_to_lookup(program)
+    program = impute_in_trees(program)
+    return prune(program)
+
+
+def prune(program: ir.Program, outputs: Sequence[ir.Output] | None = None) -> ir.Program:
+    """Without the nodes that nothing needs; with `outputs`, what only other outputs need goes too.
+
+    Inputs stay, the signature is the same. Checks stay: they refuse rows for all outputs.
+    """
+    kept = tuple(program.outputs if outputs is None else outputs)
+    keep = ir.needed(program.nodes, kept)
+    rebuild = _Rebuild(replace(program, outputs=kept))
+    for position, node in enumerate(program.nodes):
+        if keep[position] or isinstance(node, ir.Input):
+            rebuild.copy(position)
+    return rebuild.finish()
+
+
+def settle_checks(program: ir.Program) -> ir.Program:
+    """Moves each Check back to the column that its values come from, and merges the Checks of one column.
+
+    A Check behind Impute, Standardize or MultiplyAdd becomes a range of the column before them: rounded arithmetic is
+    monotonic, so the exact range is found by bisection over all doubles. In the result each Check stands right behind
+    the node that it reads and passes nothing on, so that all of them together are one condition of the row.
+    """
+    ranges: dict[Ref, list[_Range]] = {}
+    for node in program.nodes:
+        if isinstance(node, ir.Check):
+            for ref in node.inputs:
+                base, allowed = _pull_back(program, ref, _Range(node.low, node.high, node.missing))
+                ranges[base] = _merge(ranges.get(base, []), allowed)
+    rebuild = _Rebuild(program)
+    for position, node in enumerate(program.nodes):
+        if isinstance(node, ir.Check):
+            rebuild.place(position, rebuild.block(node.inputs))
+            continue
+        rebuild.copy(position)
+        groups: dict[_Range, list[Ref]] = {}
+        for column in range(node.width):
+            for allowed in ranges.get(Ref(position, column), []):
+                groups.setdefault(allowed, []).append(rebuild.moved[Ref(position, column)])
+        for allowed, refs in groups.items():
+            rebuild.add(ir.Check(tuple(refs), allowed.low, allowed.high, allowed.missing))
+    return rebuild.finish()
+
+
+@dataclass(frozen=True)
+class _Range:
+    """What a Check allows."""
+
+    low: float
+    high: float
+    missing: bool
+
+
+def _merge(known: list[_Range], new: _Range) -> list[_Range]:
+    """The ranges that together allow what `known` and `new` allow: one, unless they contradict each other."""
+    for position, old in enumerate(known):
+        low, high = max(old.low, new.low), min(old.high, new.high)
+        if low <= high:
+            return [*known[:position], _Range(low, high, old.missing and new.missing), *known[position + 1 :]]
+    return [*known, new]
+
+
+def _pull_back(program: ir.Program, ref: Ref, allowed: _Range) -> tuple[Ref, _Range]:
+    """The earliest column whose range says the same, with that range."""
+    while True:
+        node, column = program.nodes[ref.node], ref.column
+        if isinstance(node, ir.Check):
+            pulled: _Range | None = allowed
+        elif isinstance(node, ir.Impute):
+            fits = allowed.low <= node.fill[column] <= allowed.high
+            pulled = replace(allowed, missing=bool(fits))
+        elif isinstance(node, ir.Standardize):
+            center, scale = float(node.center[column]), float(node.scale[column])
+            pulled = _preimage(_scaler(center, scale), scale > 0, allowed)
+        elif isinstance(node, ir.MultiplyAdd) and node.factor[column] != 0:
+            factor, offset = float(node.factor[column]), float(node.offset[column])
+            pulled = _preimage(_linear(factor, offset), factor > 0, allowed)
+        else:
+            pulled = None
+        if pulled is None:
+            return ref, allowed
+        ref, allowed = node.inputs[column], pulled
+
+
+def _scaler(center: float, scale: float) -> Callable[[float], float]:
+    return lambda x: (x - center) / scale
+
+
+def _linear(factor: float, offset: float) -> Callable[[float], float]:
+    return lambda x: x * factor + offset
+
+
+def _preimage(f: Callable[[float], float], increasing: bool, allowed: _Range) -> _Range | None:
+    """The range of x where f(x) is allowed, for a monotonic f; None where no finite x is."""
+    if increasing:
+        low, high = _last(lambda x: f(-x) >= allowed.low), _last(lambda x: f(x) <= allowed.high)
+    else:
+        low, high = _last(lambda x: f(-x) <= allowed.high), _last(lambda x: f(x) >= allowed.low)
+    if low is None or high is None or -low > high:
+        return None
+    return _Range(-low, high, allowed.missing)
+
+
+def _last(holds: Callable[[float], bool]) -> float | None:
+    """The largest finite double where `holds`, which holds up to some point and not beyond it; None where nowhere."""
+    if holds(FINITE):
+        return FINITE
+    if not holds(-FINITE):
+        return None
+    low, high = _rank(-FINITE), _rank(FINITE)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(_unrank(middle)) else (low, middle)
+    return _unrank(low)
+
+
+def _rank(x: float) -> int:
+    """The doubles numbered in their order."""
+    bits: int = struct.unpack("<q", struct.pack("<d", x))[0]
+    return bits if bits >= 0 else -(bits & 0x7FFF_FFFF_FFFF_FFFF)
+
+
+def _unrank(rank: int) -> float:
+    x: float = struct.unpack("<d", struct.pack("<q", abs(rank)))[0]
+    return x if rank >= 0 else -x
+
+
+def fold_scalers(program: ir.Program, small: frozenset[int] = frozenset()) -> ir.Program:
+    """Scaling in front of an Affine goes into its weights, the center too where that costs no digits.
+
+    A center stays, as `x - center`, for a column that may be far from 0 in relation to its scale (see MAX_CENTER), and
+    for columns of doubles: (x - center) * w is as fast as a guard of x * w against underflow. It goes into the bias for
+    the input columns in `small` and for columns of few small values, such as one-hot columns.
+    """
+    rebuild = _Rebuild(program)
+    for position, node in enumerate(program.nodes):
+        if isinstance(node, ir.Affine):
+            rebuild.place(position, rebuild.add(_folded(rebuild, node, small)))
+        else:
+            rebuild.copy(position)
+    return rebuild.finish()
+
+
+def _folded(rebuild: _Rebuild, affine: ir.Affine, small: frozenset[int]) -> ir.Affine:
+    columns = list(affine.inputs)
+    weights, bias = np.array(affine.weights), np.array(affine.bias)
+    centered: dict[int, tuple[Ref, float]] = {}
+    used = weights.any(axis=0)
+    for j in range(len(columns)):
+        while used[j] and j not in centered:
+            node, column = rebuild.program.nodes[columns[j].node], columns[j].column
+            if isinstance(node, ir.Standardize):
+                center, scale = float(node.center[column]), float(node.scale[column])
+                scaled = weights[:, j] / scale
+                shift = -center * scaled
+                near = abs(center) <= MAX_CENTER * abs(scale) and _is_small(rebuild.program, node.inputs[column], small)
+                if center != 0 and not near:
+                    if scale == 1 or not _safe(scaled, weights[:, j]):
+                        break
+                    centered[j] = (node.inputs[column], center)
+                    weights[:, j] = scaled
+                    break
+            elif isinstance(node, ir.MultiplyAdd):
+                scaled, shift = weights[:, j] * node.factor[column], weights[:, j] * node.offset[column]
+            else:
+                break
+            if not (_safe(scaled, weights[:, j]) and np.isfinite(bias + shift).all()):
+                break
+            weights[:, j], bias, columns[j] = scaled, bias + shift, node.inputs[column]
+    inputs = [rebuild.moved[ref] for ref in columns]
+    if centered:
+        block = tuple(rebuild.moved[ref] for ref, _ in centered.values())
+        new = rebuild.add(ir.Standardize(block, np.array([c for _, c in centered.values()]), np.ones(len(block))))
+        for j, ref in zip(centered, new, strict=True):
+            inputs[j] = ref
+    kept = np.flatnonzero(used)
+    return ir.Affine(tuple(inputs[j] for j in kept), weights[:, kept], bias)
+
+
+def _safe(scaled: ir.FloatArray, weights: ir.FloatArray) -> bool:
+    """Whether folding lost nothing: finite, and no weight became so small that it lost digits."""
+    return bool(np.isfinite(scaled).all() and (np.abs(scaled[weights != 0]) > np.finfo(np.float64).tiny).all())
+
+
+def _is_small(program: ir.Program, ref: Ref, small: frozenset[int]) -> bool:
+    node = program.nodes[ref.node]
+    if isinstance(node, ir.Input):
+        return node.index in small
+    if isinstance(node, ir.Impute):
+        return _is_small(program, node.inputs[ref.column], small)
+    return isinstance(node, ir.OneHot | ir.IsMissing | ir.Step | ir.Codes)
+
+
+def one_hot_to_lookup(program: ir.Program) -> ir.Program:
+    """One-hot columns that an Affine reads become one Lookup of their weights: one CASE, not one for each category."""
+    rebuild = _Rebuild(program)
+    for position, node in enumerate(program.nodes):
+        if isinstance(node, ir.Affine):
+            rebuild.place(position, rebuild.add(_with_lookups(rebuild, node)))
+        else:
+            rebuild.copy(position)
+    return rebuild.finish()
+
+
+def _with_lookups(rebuild: _Rebuild, affine: ir.Affine) -> ir.Affine:
+    by_node: dict[int, list[int]] = {}
+    for j, ref in enumerate(affine.inputs):
+        node = rebuild.program.nodes[ref.node]
+        if isinstance(node, ir.OneHot) and _fits_table(rebuild.program, node):
+            by_node.setdefault(ref.node, []).append(j)
+    fused = {position: js for position, js in by_node.items() if len(js) > 1}
+    gone = {j for js in fused.values() for j in js}
+    kept = [j for j in range(len(affine.inputs)) if j not in gone]
+    inputs = [rebuild.moved[affine.inputs[j]] for j in kept]
+    weights = [affine.weights[:, kept]]
+    for position, js in fused.items():
+        one_hot = cast(ir.OneHot, rebuild.program.nodes[position])
+        table = np.zeros((1 + max((int(c) for group in one_hot.groups for c in group), default=-1), affine.width))
+        default = np.zeros(affine.width)
+        for j in js:
+            for code in set(one_hot.groups[affine.inputs[j].column]):
+                row = table[int(code)] if code >= 0 else default
+                row += affine.weights[:, j]
+        inputs += rebuild.add(ir.Lookup(rebuild.block(one_hot.inputs), table, default))
+        weights.append(np.eye(affine.width))
+    return ir.Affine(tuple(inputs), np.hstack(weights), affine.bias)
+
+
+def _fits_table(program: ir.Program, one_hot: ir.OneHot) -> bool:
+    """Whether its groups can be rows of a table, with the group of the unknown code -1, if any, as the default row."""
+    codes = {c for group in one_hot.groups for c in group}
+    if all(c >= 0 and c == int(c) for c in codes):
+        return True
+    ((source, _),) = producers(program, one_hot.inputs)
+    if not isinstance(source, ir.Codes) or not all(c >= -1 and c == int(c) for c in codes):
+        return False
+    others = {source.unknown, source.missing} - codes
+    return others <= {float(c) for c in range(len(source.categories))}
+
+
+def impute_in_trees(program: ir.Program) -> ir.Program:
+    """Trees behind an Impute read the raw column: a missing value goes where its fill value would go."""
+    rebuild = _Rebuild(program)
+    for position, node in enumerate(program.nodes):
+        if isinstance(node, ir.Trees):
+            rebuild.place(position, rebuild.add(_with_raw_columns(rebuild, node)))
+        else:
+            rebuild.copy(position)
+    return rebuild.finish()
+
+
+def _with_raw_columns(rebuild: _Rebuild, trees: ir.Trees) -> ir.Trees:
+    forest = trees.forest
+    columns, missing_left = list(trees.inputs), np.array(forest.missing_left)
+    for j, ref in enumerate(trees.inputs):
+        node = rebuild.program.nodes[ref.node]
+        if isinstance(node, ir.Impute):
+            columns[j] = node.inputs[ref.column]
+            missing_left = _missing_left(forest, missing_left, j, float(node.fill[ref.column]))
+    moved = rebuild.block(tuple(columns))
+    return replace(trees, inputs=moved, forest=replace(forest, missing_left=missing_left))
+
+
+def _missing_left(forest: ir.Forest, missing_left: ir.BoolArray, feature: int, fill: float) -> ir.BoolArray:
+    here = forest.feature == feature
+    result = np.where(here & (forest.category_set < 0), np.less_equal(fill, forest.threshold), missing_left)
+    for at in np.flatnonzero(here & (forest.category_set >= 0)):
+        result[at] = fill in forest.category_sets[forest.category_set[at]]
+    return result
+
+
+def producers(program: ir.Program, refs: Iterable[Ref]) -> list[tuple[ir.Node, int]]:
+    """The node and column that each reference names, seen through Checks."""
+    found = []
+    for start in refs:
+        ref = start
+        while isinstance(program.nodes[ref.node], ir.Check):
+            ref = program.nodes[ref.node].inputs[ref.column]
+        found.append((program.nodes[ref.node], ref.column))
+    return found

@@ -1,0 +1,117 @@
+"""Which way a program runs in the database, and why, in one sentence.
+
+The cost model is fitted to measurements on PostgreSQL 15 and 18: what a row costs, and what a query pays before its
+first row, since an inlined body is copied into every plan and planned anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pgscore.errors import UnsupportedError
+
+from . import ir
+from .artifact import Strategy
+
+INLINE_CHARACTERS = 100_000
+"""The longest body that `auto` inlines; it is parsed into every plan."""
+FORCED_CHARACTERS = 20_000_000
+"""The longest body that is inlined when the user asks for it."""
+MAX_PLANNING = 4.0
+"""Milliseconds of planning for each query from which on an inlined body is not worth it."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much a program computes.
+
+    `operations` are arithmetic and CASE branches outside trees; `splits` the inner nodes of all trees, `steps` how many
+    of them a row meets on its way.
+    """
+
+    operations: int
+    splits: int
+    steps: float
+
+    @property
+    def planning(self) -> float:
+        """Milliseconds that planning an inlined body takes."""
+        return 0.15 + 0.002 * self.operations + 0.008 * self.splits
+
+    @property
+    def inline(self) -> float:
+        """Microseconds for a row where the body is inlined."""
+        return 0.3 + 0.02 * self.operations + 0.15 * self.steps
+
+    @property
+    def plpgsql(self) -> float:
+        """Microseconds for a row in plpgsql."""
+        return 1.5 + 0.03 * self.operations + 0.15 * self.steps
+
+    @property
+    def onnx(self) -> float:
+        """Microseconds for a row of a refresh, which goes through ONNX in batches."""
+        return 3.0 + 0.001 * self.operations + 0.008 * self.steps
+
+
+ONNX_CALL = 50.0
+"""Microseconds for a row through the function, which calls PL/Python."""
+
+
+def measure(program: ir.Program) -> Size:
+    """The size of a program."""
+    operations, splits, steps = 0, 0, 0.0
+    for node in program.nodes:
+        if isinstance(node, ir.Trees):
+            splits += int((node.forest.feature >= 0).sum())
+            steps += _steps(node.forest)
+        elif isinstance(node, ir.Affine):
+            operations += int(np.count_nonzero(node.weights))
+        elif isinstance(node, ir.Codes):
+            operations += len(node.categories)
+        elif not isinstance(node, ir.Input):
+            operations += node.width
+    return Size(operations, splits, steps)
+
+
+def _steps(forest: ir.Forest) -> float:
+    """The inner nodes that a row meets, if each one sends half of the rows each way."""
+    steps = 0.0
+    front, weight = np.array(forest.roots), np.ones(forest.n_trees)
+    while len(front):
+        inner = forest.feature[front] >= 0
+        front, weight = front[inner], weight[inner]
+        steps += float(weight.sum())
+        front = np.concatenate([forest.left[front], forest.right[front]])
+        weight = np.concatenate([weight, weight]) / 2
+    return steps
+
+
+def choose(size: Size, available: frozenset[Strategy]) -> tuple[Strategy, str]:
+    """The strategy for a program of this size, and the reason as a sentence.
+
+    Inline SQL while a query's planning stays short, ONNX where even a call for each row is cheaper than plpgsql, and
+    plpgsql in between. Raises UnsupportedError where none is available.
+    """
+    if not available:
+        raise UnsupportedError("model", "no strategy is available", "allow sql, plpgsql or onnx")
+    shape = f"{size.splits:,} tree splits" if size.splits else f"{size.operations:,} operations"
+    inline = f"inline SQL: about {size.inline:.1f} µs a row, {size.planning:.1f} ms of planning a query"
+    plpgsql = f"plpgsql: about {size.plpgsql:.0f} µs a row"
+    onnx = f"ONNX: about {ONNX_CALL + size.onnx:.0f} µs a row, {size.onnx:.0f} µs in a refresh"
+    small = size.planning <= MAX_PLANNING
+    large = size.plpgsql > ONNX_CALL + size.onnx
+    order = {
+        Strategy.SQL: (0 if small else 2, f"{shape} are small enough to plan in every query ({inline})"),
+        Strategy.ONNX: (0.5 if large else 3, f"{shape} are large ({onnx}; {plpgsql})"),
+        Strategy.PLPGSQL: (1, f"{shape} would cost too much planning in every query ({plpgsql}; {inline})"),
+    }
+    best = min(available, key=lambda strategy: order[strategy][0])
+    rank, reason = order[best]
+    if rank >= 2 or (best is Strategy.PLPGSQL and (small or large)):
+        names = ", ".join(sorted(s.value for s in available))
+        estimate = {Strategy.SQL: inline, Strategy.ONNX: onnx, Strategy.PLPGSQL: plpgsql}[best]
+        reason = f"the best of what is available ({names}) for {shape} ({estimate})"
+    return best, reason

@@ -1,0 +1,305 @@
+"""Commands of a model's life: deploy, promote, rollback, list, show, history, drop, verify."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pgscore.errors import UsageError
+
+from . import output
+from .command import Reply, Session, command
+from .options import (
+    Alias,
+    DryRun,
+    ModelFile,
+    ModelName,
+    ModelVersion,
+    StrategyChoice,
+    StrategyOption,
+    Table,
+    Trust,
+    split_version,
+)
+from .replies import plain, rows
+
+if TYPE_CHECKING:
+    from pgscore.compiler.load import LoadedModel
+    from pgscore.compiler.oracle import Oracle
+
+PANEL = "Models"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this group to the application."""
+    for name, function in (
+        ("deploy", deploy),
+        ("promote", promote),
+        ("rollback", rollback),
+        ("list", list_models),
+        ("show", show),
+        ("history", history),
+        ("verify", verify),
+        ("drop", drop),
+    ):
+        command(app, name, panel=PANEL)(function)
+
+
+def deploy(  # noqa: PLR0913, PLR0917 (its options)
+    session: Session,
+    model_file: ModelFile,
+    name: Annotated[str, typer.Option("--as", metavar="NAME", help="The model's name: score.NAME calls it.")],
+    table: Table,
+    trust: Trust = False,
+    strategy: StrategyOption = StrategyChoice.AUTO,
+    alias: Alias = "live",
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Make it the alias's version. A first version becomes that by itself.")
+    ] = False,
+    dry_run: DryRun = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Also say what was compiled, and why so.")] = False,
+) -> Reply:
+    """Compile a model, create its next version, and hold its answers against the model's own: one transaction.
+
+    A version whose answers differ is refused (exit code 1) and leaves nothing behind.
+    """
+    from pgscore.compiler.artifact import Strategy
+    from pgscore.compiler.load import load_model
+    from pgscore.procedures.deploy import deploy as apply
+    from pgscore.procedures.plan import as_script
+
+    with output.progress(f"deploying {name}") as progress:
+        progress("loading the model")
+        model = load_model(model_file, trust=trust)
+        output.warn(model.warnings)
+        with session.connection() as connection:
+            deployment = apply(
+                connection,
+                model,
+                name=name,
+                table=table,
+                strategy=None if strategy is StrategyChoice.AUTO else Strategy(strategy.value),
+                alias=alias,
+                promote=promote,
+                dry_run=dry_run,
+                progress=progress,
+            )
+    artifact = deployment.artifact
+    data: dict[str, Any] = {
+        "model": deployment.name,
+        "version": deployment.version,
+        "promoted": deployment.promoted,
+        "alias": alias,
+        "estimator": artifact.estimator,
+        "strategy": artifact.strategy.value,
+        "reason": artifact.reason,
+        "sha256": artifact.sha256,
+        "functions": [{"suffix": f.suffix, "method": f.method, "result": f.result} for f in artifact.functions],
+        "parity": json.loads(deployment.report.to_json()),
+        "seconds": dict(deployment.seconds),
+    }
+    if dry_run:
+        data["script"] = as_script(deployment.statements)
+
+    def display(console: Console) -> None:
+        if dry_run:
+            sys.stdout.write(data["script"])
+            return
+        behind = f"not yet {alias}: pgscore promote {name} {deployment.version}"
+        alive = f"{alias} now" if deployment.promoted else behind
+        console.print(f"Deployed {name} version {deployment.version} ({artifact.strategy.value}); {alive}")
+        if explain:
+            console.print(f"Model:    {artifact.estimator}")
+            console.print(f"Strategy: {artifact.strategy.value}: {artifact.reason}")
+            functions = [[_function_name(name, f.suffix), f.result, f.method] for f in artifact.functions]
+            console.print(output.table(["function", "gives", "equals"], functions))
+            console.print("Seconds:  " + ", ".join(f"{what} {took:.2f}" for what, took in deployment.seconds.items()))
+        console.print(deployment.report.summary().capitalize())
+
+    return Reply(data, display)
+
+
+def promote(
+    session: Session,
+    name: ModelName,
+    version: Annotated[int, typer.Argument(metavar="VERSION", help="The version to make live.")],
+    alias: Alias = "live",
+) -> Reply:
+    """Make a version the one that `score.NAME` calls. The version before stays, one `rollback` away."""
+    from pgscore.procedures.lifecycle import promote as apply
+
+    with session.connection() as connection:
+        before = apply(connection, name, version, alias=alias)
+    data = {"model": name, "alias": alias, "version": version, "before": before}
+    was = f" (it was version {before})" if before else ""
+    return Reply(data, lambda console: console.print(f"{name}: {alias} is version {version} now{was}"))
+
+
+def rollback(session: Session, name: ModelName, alias: Alias = "live") -> Reply:
+    """Give `score.NAME` back the version that it called before."""
+    from pgscore.procedures.lifecycle import rollback as apply
+
+    with session.connection() as connection:
+        version = apply(connection, name, alias=alias)
+    data = {"model": name, "alias": alias, "version": version}
+    return Reply(data, lambda console: console.print(f"{name}: {alias} is version {version} again"))
+
+
+def list_models(session: Session) -> Reply:
+    """List the models: which version is live, how many there are, and what they are made of."""
+    from pgscore.procedures.lifecycle import list_models as read
+
+    with session.connection() as connection:
+        models = read(connection)
+    header = {
+        "model": "model",
+        "live": "live",
+        "versions": "versions",
+        "strategy": "strategy",
+        "bound_table": "table",
+        "estimator": "estimator",
+    }
+    return rows(header, models, "No models yet: pgscore deploy MODEL_FILE --as NAME --table TABLE")
+
+
+def show(
+    session: Session,
+    name: ModelVersion,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the SQL that creates the version's functions.")] = False,
+) -> Reply:
+    """Show one version (the live one, unless you say which): inputs, functions, strategy, parity, who and when."""
+    from pgscore.procedures.lifecycle import show as read
+    from pgscore.procedures.verify import ParityReport
+
+    model, version = split_version(name)
+    with session.connection() as connection:
+        found = read(connection, model, version)
+    parity = ParityReport.from_json(found.parity).summary()
+
+    def display(console: Console) -> None:
+        if sql:
+            sys.stdout.write(found.sql.rstrip() + "\n")
+            return
+        aliases = f" ({', '.join(found.aliases)})" if found.aliases else ""
+        console.print(f"{found.model} version {found.version}{aliases}: {found.kind}")
+        facts = {
+            "model": found.estimator,
+            "table": found.bound_table,
+            "strategy": f"{found.strategy}: {found.reason}",
+            "parity": parity,
+            "deployed": f"{found.created_at:%Y-%m-%d %H:%M:%S} by {found.created_by}",
+            "file": f"sha256 {found.model_sha256}",
+            "made with": ", ".join(f"{library} {version}" for library, version in found.libraries.items()),
+        }
+        console.print(output.table(["", ""], facts.items()))
+        console.print()
+        console.print(output.table(["input", "type"], [[p["name"], p["type"]] for p in found.parameters]))
+        console.print()
+        names = [
+            [_function_name(found.model, f["suffix"], found.version), f["result"], f["method"]] for f in found.functions
+        ]
+        console.print(output.table(["function", "gives", "equals"], names))
+
+    return Reply(plain(found), display)
+
+
+def _function_name(model: str, suffix: str, version: int | None = None) -> str:
+    return "score." + "_".join(part for part in (model, f"v{version}" if version else "", suffix) if part)
+
+
+def history(session: Session, name: ModelName) -> Reply:
+    """Show each deploy, promote, rollback and drop of a model: who, when, from which version to which."""
+    from pgscore.procedures.lifecycle import history as read
+
+    with session.connection() as connection:
+        events = [plain(event) for event in read(connection, name)]
+    header = {"at": "at", "action": "action", "alias": "alias", "from_version": "from", "to_version": "to", "by": "by"}
+    return rows(header, events, f"{name} has no history")
+
+
+def drop(session: Session, name: ModelVersion) -> Reply:
+    """Drop a model with all its versions, or one version that no alias points to. The history stays."""
+    from pgscore.procedures.lifecycle import drop as apply
+
+    model, version = split_version(name)
+    with session.connection() as connection:
+        apply(connection, model, version)
+    what = f"{model} version {version}" if version else f"{model} and all its versions"
+    data = {"model": model, "version": version, "dropped": True}
+    return Reply(data, lambda console: console.print(f"Dropped {what}"))
+
+
+def verify(
+    session: Session,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME[@V]", help="The model, perhaps with a version: `churn@3`.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every version of every model.")] = False,
+    model_file: Annotated[
+        Path | None,
+        typer.Option("--model", metavar="FILE", help="The version's model file: then real rows are compared too."),
+    ] = None,
+    trust: Trust = False,
+) -> Reply:
+    """Hold the database's answers against the model's own, recorded at deploy. Exit code 1 on a difference."""
+    if (name is None) is not every:
+        raise UsageError("name one model, or --all")
+    if every and model_file is not None:
+        raise UsageError("--model is the file of one version: name that, not --all")
+    from pgscore.procedures.verify import verify as apply
+
+    loaded = None
+    if model_file is not None:
+        from pgscore.compiler.load import load_model
+
+        loaded = load_model(model_file, trust=trust)
+        output.warn(loaded.warnings)
+    reports = []
+    with session.connection() as connection:
+        targets = _all_versions(connection) if name is None else [_version(connection, name)]
+        with output.counted(len(targets), "verifying") as progress:
+            for model, version in targets:
+                progress(f"verifying {model} version {version}")
+                oracle = _oracle(connection, model, version, loaded) if loaded else None
+                reports.append((model, version, apply(connection, model, version, oracle=oracle)))
+    data = [{"model": model, "version": version, **json.loads(report.to_json())} for model, version, report in reports]
+
+    def display(console: Console) -> None:
+        for model, version, report in reports:
+            console.print(f"{model} version {version}: {report.summary()}")
+        if not reports:
+            console.print("No models to verify")
+
+    passed = all(report.passed for _, _, report in reports)
+    return Reply(data if every else data[0], display, exit_code=0 if passed else 1)
+
+
+def _version(connection: Any, name: str) -> tuple[str, int]:
+    """The model and the version that NAME[@V] means; without a version the live one."""
+    from pgscore.procedures.lifecycle import show as read
+
+    model, version = split_version(name)
+    return model, read(connection, model, version).version
+
+
+def _all_versions(connection: Any) -> list[tuple[str, int]]:
+    from pgscore.procedures.catalog import list_models, versions
+
+    return [(row.model, row.version) for found in list_models(connection) for row in versions(connection, found.model)]
+
+
+def _oracle(connection: Any, model: str, version: int, loaded: LoadedModel) -> Oracle:
+    """The model in the file. Raises UsageError unless it is the very file that the version was deployed from."""
+    from pgscore.compiler.oracle import Oracle
+    from pgscore.procedures.lifecycle import show as read
+    from pgscore.procedures.verify import subject
+
+    if read(connection, model, version).model_sha256 != loaded.sha256:
+        raise UsageError(f"{loaded.path} is not the file that {model} version {version} was deployed from")
+    found = subject(connection, model, version)
+    return Oracle(loaded.estimator, found.parameters, found.functions)

@@ -1,0 +1,239 @@
+"""Commands about a model file: check and compile. No database is needed, unless check is to look at a table."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pgscore.errors import UnsupportedError, UsageError
+
+from . import output
+from .command import Reply, Session, command
+from .options import MODEL_FILE, ModelFile, Output, Trust
+from .replies import plain, rows
+
+if TYPE_CHECKING:
+    from pgscore.compiler.artifact import Artifact, Parameter
+    from pgscore.compiler.ir import Program
+
+PANEL = "Models"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this group to the application."""
+    command(app, "check", panel=PANEL)(check)
+    command(app, "compile", server=False, panel=PANEL)(compile_model)
+
+
+def check(
+    session: Session,
+    model_file: Annotated[Path | None, MODEL_FILE] = None,
+    table: Annotated[
+        str | None, typer.Option("--table", metavar="TABLE", help="Also hold the inputs against this table's columns.")
+    ] = None,
+    listing: Annotated[bool, typer.Option("--list", help="List the estimators that pgscore compiles.")] = False,
+    trust: Trust = False,
+) -> Reply:
+    """Say of each step whether it compiles, and which strategy `auto` would choose. Exit code 1 where it does not.
+
+    Needs no database without --table.
+    """
+    if listing:
+        return _listing()
+    if model_file is None:
+        raise UsageError("which model file? Or --list for the estimators that pgscore compiles")
+    from pgscore.compiler.build import build, default_parameters
+    from pgscore.compiler.frontends import to_program
+    from pgscore.compiler.load import load_model
+
+    from .verdicts import verdicts
+
+    with output.progress("compiling"):
+        model = load_model(model_file, trust=trust)
+        output.warn(model.warnings)
+        program, refusal = None, None
+        try:
+            program = to_program(model.estimator)
+        except UnsupportedError as error:
+            refusal = error
+        steps = verdicts(model.estimator, refusal)
+        artifact, elsewhere = None, None
+        if program is not None:
+            parameters = _bound(session, program, table) if table else default_parameters(program)
+            artifact = build(program, parameters, estimator=model.description)
+            elsewhere = _without_plpython(program, parameters, artifact)
+
+    data: dict[str, Any] = {
+        "model": model.description,
+        "file": str(model_file),
+        "sha256": model.sha256,
+        "compiles": artifact is not None,
+        "steps": plain(steps),
+        "refusal": _refusal(refusal) if refusal else None,
+    }
+    if artifact is not None:
+        data |= _described(artifact)
+        data["without_plpython"] = elsewhere
+
+    def show(console: Console) -> None:
+        console.print(f"{model.description}\n")
+        verdict_rows = [[v.step, v.estimator, "compiles" if v.reason is None else f"no: {v.reason}"] for v in steps]
+        console.print(output.table(["step", "estimator", "verdict"], verdict_rows))
+        if artifact is None:
+            console.print(f"\nIt does not compile. {refusal}.")
+            return
+        _show(console, artifact, against=table)
+        if elsewhere and elsewhere["strategy"] != artifact.strategy.value:
+            console.print(f"and without PL/Python {elsewhere['strategy']}: {elsewhere['reason']}")
+
+    return Reply(data, show, exit_code=0 if artifact is not None else 1)
+
+
+def _listing() -> Reply:
+    from pgscore.compiler.frontends import FRONTENDS
+
+    found = [{"module": cls.__module__.split(".")[1], "estimator": cls.__name__} for cls in FRONTENDS]
+    found.sort(key=lambda row: (row["module"], row["estimator"]))
+    return rows({"module": "module", "estimator": "estimator"}, found, "")
+
+
+def _without_plpython(program: Program, parameters: Sequence[Parameter], artifact: Artifact) -> dict[str, str] | None:
+    """What `auto` would choose on a server without PL/Python; None if the model has no form there."""
+    from pgscore.compiler.artifact import Strategy
+    from pgscore.compiler.build import build
+
+    if artifact.strategy is Strategy.ONNX:
+        try:
+            artifact = build(program, parameters, available=frozenset({Strategy.SQL, Strategy.PLPGSQL}))
+        except UnsupportedError:
+            return None
+    return {"strategy": artifact.strategy.value, "reason": artifact.reason}
+
+
+def _refusal(error: UnsupportedError) -> dict[str, str]:
+    return {"step": error.step, "reason": error.reason, "way_forward": error.way_forward}
+
+
+def _bound(session: Session, program: Program, table: str) -> tuple[Parameter, ...]:
+    from pgscore.procedures.binding import bind
+
+    with session.connection() as connection:
+        return bind(connection, program.columns, table).parameters
+
+
+def _described(artifact: Artifact) -> dict[str, Any]:
+    return {
+        "kind": artifact.kind.value,
+        "strategy": artifact.strategy.value,
+        "reason": artifact.reason,
+        "inputs": [{"name": p.name, "type": p.type.value} for p in artifact.parameters],
+        "functions": [{"suffix": f.suffix, "method": f.method, "result": f.result} for f in artifact.functions],
+    }
+
+
+def _show(console: Console, artifact: Artifact, *, against: str | None) -> None:
+    types = f"as in {against}" if against else "without a table"
+    console.print(f"\n{artifact.kind.value}, {len(artifact.parameters)} inputs ({types}):")
+    by_type: dict[str, list[str]] = {}
+    for parameter in artifact.parameters:
+        by_type.setdefault(parameter.type.value, []).append(parameter.name)
+    console.print(output.table(["type", "inputs"], [[kind, ", ".join(names)] for kind, names in by_type.items()]))
+    console.print("\nFunctions:")
+    functions = [["score.NAME" + (f"_{f.suffix}" if f.suffix else ""), f.result, f.method] for f in artifact.functions]
+    console.print(output.table(["function", "gives", "equals"], functions))
+    console.print(f"\nauto chooses {artifact.strategy.value}: {artifact.reason}")
+
+
+class Target(str, Enum):  # noqa: UP042 (typer shows the values of a str Enum)
+    """`--to`."""
+
+    SQL = "sql"
+    ONNX = "onnx"
+
+
+def compile_model(  # noqa: PLR0913, PLR0917 (its options)
+    session: Session,
+    model_file: ModelFile,
+    to: Annotated[Target, typer.Option("--to", help="A script that creates the functions, or the ONNX graph.")],
+    destination: Output = None,
+    name: Annotated[
+        str | None, typer.Option("--as", metavar="NAME", help="The SQL function's name. Default: the file's.")
+    ] = None,
+    trust: Trust = False,
+) -> Reply:
+    """Compile a model without a database: numbers are double precision, strings text.
+
+    The SQL script makes functions with named arguments; `deploy` makes more of a model, and checks its answers.
+    """
+    from pgscore.compiler.artifact import Strategy
+    from pgscore.compiler.build import build, default_parameters
+    from pgscore.compiler.frontends import to_program
+    from pgscore.compiler.load import load_model
+
+    with output.progress("compiling"):
+        model = load_model(model_file, trust=trust)
+        output.warn(model.warnings)
+        program = to_program(model.estimator)
+        available = frozenset({Strategy.ONNX} if to is Target.ONNX else {Strategy.SQL, Strategy.PLPGSQL})
+        artifact = build(
+            program,
+            default_parameters(program),
+            available=available,
+            estimator=model.description,
+            model_sha256=model.sha256,
+            libraries=model.libraries,
+        )
+        content = _content(artifact, name or model_file.stem)
+    if destination is None and to is Target.ONNX and not session.as_json and sys.stdout.isatty():
+        raise UsageError("an ONNX graph is binary: name a file with -o")
+    if destination is not None:
+        try:
+            destination.write_bytes(content)
+        except OSError as error:
+            raise UsageError(f"cannot write {destination}: {error.strerror}") from error
+
+    data = {"to": to.value, "sha256": artifact.sha256, "bytes": len(content), **_described(artifact)}
+    if destination is not None:
+        data["file"] = str(destination)
+    else:
+        data["content"] = content.decode() if to is Target.SQL else base64.b64encode(content).decode()
+
+    def show(console: Console) -> None:
+        if destination is None:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.flush()
+        else:
+            console.print(f"Wrote {destination}: {len(content):,} bytes, {artifact.strategy.value} ({artifact.reason})")
+
+    return Reply(data, show)
+
+
+def _content(artifact: Artifact, name: str) -> bytes:
+    """The graph, or a script of functions with named arguments in the first schema of psql's search_path."""
+    if artifact.onnx is not None:
+        return artifact.onnx.content
+    from pgscore.procedures.functions import MAX_ARGUMENTS, function_by_name
+    from pgscore.procedures.plan import Statement, as_script
+    from pgscore.quoting import ident
+
+    if len(artifact.parameters) > MAX_ARGUMENTS:
+        raise UsageError(
+            f"the model has {len(artifact.parameters)} inputs, and PostgreSQL allows {MAX_ARGUMENTS} arguments;"
+            " deploy it: its functions take a row of the table"
+        )
+    statements = [
+        Statement(
+            function_by_name(ident(f"{name}_{f.suffix}" if f.suffix else name), artifact.parameters, f),
+            f"{f.method} of {artifact.estimator}",
+        )
+        for f in artifact.functions
+    ]
+    return as_script(statements).encode()

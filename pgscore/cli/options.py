@@ -1,0 +1,46 @@
+"""Arguments and options that several commands take, with one help text each."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pgscore.errors import UsageError
+
+MODEL_FILE = typer.Argument(metavar="MODEL_FILE", help="The trained model: .skops, or .joblib/.pkl with --trust.")
+ModelFile = Annotated[Path, MODEL_FILE]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Load a pickle or unknown types: it may run code. Only for files of your own.")
+]
+ModelName = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.")]
+ModelVersion = Annotated[str, typer.Argument(metavar="NAME[@V]", help="The model's name, with a version: `churn@3`.")]
+Alias = Annotated[str, typer.Option("--alias", metavar="ALIAS", help="The alias that moves.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the SQL, for `psql -f -`; change nothing.")]
+Table = Annotated[str, typer.Option("--table", metavar="TABLE", help="The table or view whose rows the model scores.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write here. Default: stdout.")]
+
+
+class StrategyChoice(str, Enum):  # noqa: UP042 (typer shows the values of a str Enum)
+    """`--strategy`: `auto` leaves it to the cost model."""
+
+    AUTO = "auto"
+    SQL = "sql"
+    PLPGSQL = "plpgsql"
+    ONNX = "onnx"
+
+
+StrategyOption = Annotated[StrategyChoice, typer.Option("--strategy", help="How the model runs in the database.")]
+
+_MODEL_VERSION = re.compile(r"(?P<name>[^@]+)(@(?P<version>[1-9][0-9]*))?")
+
+
+def split_version(text: str) -> tuple[str, int | None]:
+    """`churn@3` is ("churn", 3), `churn` is ("churn", None). Raises UsageError for anything else after the @."""
+    match = _MODEL_VERSION.fullmatch(text)
+    if match is None:
+        raise UsageError(f"{text!r} is no model or model@version, such as churn or churn@3")
+    return match["name"], int(match["version"]) if match["version"] else None

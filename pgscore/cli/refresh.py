@@ -1,0 +1,116 @@
+"""Commands about prediction tables: refresh jobs, and whether their predictions are fresh."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from . import output
+from .command import Reply, Session, command
+from .options import Alias
+from .replies import plain, rows
+
+PANEL = "Prediction tables"
+
+JobName = Annotated[str, typer.Argument(metavar="JOB", help="The job's name.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this group to the application."""
+    jobs = typer.Typer(help="Jobs that fill prediction tables. From psql: CALL pgscore.refresh('JOB').")
+    for name, function in (("create", create), ("run", run), ("list", list_jobs), ("drop", drop)):
+        command(jobs, name)(function)
+    app.add_typer(jobs, name="refresh", rich_help_panel=PANEL)
+    command(app, "status", panel=PANEL)(status)
+
+
+def create(  # noqa: PLR0913, PLR0917 (its options)
+    session: Session,
+    job: JobName,
+    model: Annotated[str, typer.Option("--model", metavar="NAME", help="The model that scores.")],
+    source: Annotated[str, typer.Option("--from", metavar="TABLE", help="The table or view to score.")],
+    key: Annotated[list[str], typer.Option("--key", metavar="COLUMN", help="A column of its key; repeatable.")],
+    target: Annotated[str, typer.Option("--into", metavar="TABLE", help="The prediction table.")],
+    alias: Alias = "live",
+) -> Reply:
+    """Create a job: score every row of a table into a prediction table."""
+    from pgscore.procedures.refresh import create_job
+
+    with session.connection() as connection:
+        create_job(connection, job, model=model, source=source, keys=key, target=target, alias=alias)
+    data = {"job": job, "model": model, "alias": alias, "source": source, "keys": key, "target": target}
+    return Reply(data, lambda console: console.print(f"Created {job}: {source} through {model} into {target}"))
+
+
+def run(session: Session, job: JobName) -> Reply:
+    """Run a job now: readers see the old predictions until all new ones are there."""
+    from pgscore.procedures.refresh import run_job
+
+    with output.progress(f"refreshing {job}") as progress, session.connection() as connection:
+        result = run_job(connection, job, progress=progress)
+
+    def show(console: Console) -> None:
+        changes = f"{result.inserted:,} new, {result.updated:,} changed, {result.deleted:,} removed"
+        refused = f"; {result.refused:,} have no score" if result.refused else ""
+        console.print(
+            f"Refreshed {job}: {result.rows:,} rows with version {result.version} in {result.seconds:.2f} s"
+            f" ({changes}{refused})"
+        )
+
+    return Reply(plain(result), show)
+
+
+def list_jobs(session: Session) -> Reply:
+    """List the jobs: what each scores, with which model, and where to."""
+    from pgscore.procedures.refresh import list_jobs as read
+
+    with session.connection() as connection:
+        jobs = [plain(job) for job in read(connection)]
+    header = {"job": "job", "model": "model", "alias": "alias", "source": "from", "target": "into", "mode": "mode"}
+    return rows(header, jobs, "No jobs yet: pgscore refresh create")
+
+
+def drop(session: Session, job: JobName) -> Reply:
+    """Drop a job; its prediction table stays."""
+    from pgscore.procedures.refresh import drop_job
+
+    with session.connection() as connection:
+        drop_job(connection, job)
+    return Reply({"job": job, "dropped": True}, lambda console: console.print(f"Dropped {job}; its table stays"))
+
+
+def status(session: Session) -> Reply:
+    """Show how fresh the prediction tables are. Exit code 1 when a run failed, or a table is of an older version."""
+    from pgscore.procedures.refresh import status as read
+
+    with session.connection() as connection:
+        jobs = read(connection)
+    fresh = all(job.fresh for job in jobs)
+    data = [{**plain(job), "fresh": job.fresh} for job in jobs]
+
+    def show(console: Console) -> None:
+        if not jobs:
+            console.print("No jobs yet: pgscore refresh create")
+            return
+        lines = [
+            [job.job, job.state, job.target, job.rows, job.version, job.current_version, _age(job.age), job.error]
+            for job in jobs
+        ]
+        header = ["job", "state", "table", "rows", "version", "current", "age", "error"]
+        console.print(output.table(header, lines))
+
+    return Reply(data, show, exit_code=0 if fresh else 1)
+
+
+def _age(age: timedelta | None) -> str:
+    """The age in its largest unit."""
+    if age is None:
+        return "never run"
+    seconds = age.total_seconds()
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,76 @@
+"""Commands about a server: the tour, install, uninstall, and the Python that PL/Python imports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pgscore.errors import UsageError
+
+from . import output
+from .command import Reply, Session, command
+from .options import DryRun
+from .replies import script
+
+PANEL = "Server"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this group to the application."""
+    command(app, "demo", server=False, panel="Start here")(demo)
+    command(app, "install", panel=PANEL)(install)
+    command(app, "uninstall", panel=PANEL)(uninstall)
+    runtime = typer.Typer(help="The Python packages that PL/Python imports on the server.")
+    command(runtime, "install", server=False)(runtime_install)
+    app.add_typer(runtime, name="runtime", rich_help_panel=PANEL)
+
+
+def demo(session: Session) -> Reply:
+    """The tour: a private server, 7,043 customers, two versions of a churn model, from training to rollback."""
+    from pgscore.demo import run
+
+    summary = run(quiet=session.as_json)
+    return Reply(summary, lambda _: None)
+
+
+def install(
+    session: Session,
+    plpython: Annotated[
+        bool, typer.Option("--plpython", help="Also the PL/Python functions for ONNX; needs a superuser, once.")
+    ] = False,
+    runtime: Annotated[
+        Path | None,
+        typer.Option("--runtime", metavar="DIR", help="The server's folder that `pgscore runtime install` filled."),
+    ] = None,
+    dry_run: DryRun = False,
+) -> Reply:
+    """Create the catalog, the procedures and the roles in this database. Running it again changes nothing."""
+    from pgscore.procedures.install import install as apply
+
+    if runtime is not None and not plpython:
+        raise UsageError("--runtime is for --plpython: pass both")
+    with session.connection() as connection, output.progress("installing"):
+        statements = apply(connection, plpython=plpython, runtime=runtime, dry_run=dry_run)
+    return script(statements, dry_run, "Installed pgscore.", installed=not dry_run, plpython=plpython)
+
+
+def uninstall(session: Session, dry_run: DryRun = False) -> Reply:
+    """Remove everything that install made, and all models with it. Prediction tables stay."""
+    from pgscore.procedures.install import uninstall as apply
+
+    with session.connection() as connection, output.progress("uninstalling"):
+        statements = apply(connection, dry_run=dry_run)
+    return script(statements, dry_run, "Removed pgscore from this database.", uninstalled=not dry_run)
+
+
+def runtime_install(
+    session: Session,
+    target: Annotated[Path, typer.Option("--target", metavar="DIR", help="A folder that the server can read.")],
+    python: Annotated[
+        str, typer.Option("--python", metavar="PYTHON", help="The Python that the server's PL/Python is built with.")
+    ] = "python3",
+) -> Reply:
+    """Install numpy and onnxruntime for the server's Python into a folder; run it on the server."""
+    raise NotImplementedError

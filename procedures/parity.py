@@ -1,0 +1,140 @@
+"""The parity report: how the database's answers compare with the model's own. It never holds a value of a row."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+TOLERANCE = 1e-9
+_FLOOR = 1e-3  # of the median answer: below it a number counts as nothing beside the others
+_NAMES = 5
+
+
+@dataclass(frozen=True)
+class FunctionParity:
+    """One function of the version against one method of the model.
+
+    `mismatches` are rows with another label, a number beyond tolerance, or NULL on one side only. `max_difference` is
+    relative; 0 means bit-equal. `error` names what the function raised, `columns` what varied in rows that went wrong.
+    """
+
+    method: str
+    rows: int
+    mismatches: int
+    max_difference: float
+    error: str | None = None
+    columns: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether rows were compared and all of them agree."""
+        return self.rows > 0 and self.mismatches == 0 and self.error is None
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """The parity gate's verdict. `refused_rows` got no answer from the model, and NULL from the database."""
+
+    rows: int
+    real_rows: int
+    adversarial_rows: int
+    refused_rows: int
+    functions: Mapping[str, FunctionParity]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def passed(self) -> bool:
+        """Whether every function agrees with the model in every row, over at least one row."""
+        return self.rows > 0 and bool(self.functions) and all(f.passed for f in self.functions.values())
+
+    @property
+    def max_difference(self) -> float:
+        """The largest relative difference of any function."""
+        return max((f.max_difference for f in self.functions.values()), default=0.0)
+
+    def summary(self) -> str:
+        """The report in one line."""
+        kinds = f"{self.real_rows:,} real, {self.adversarial_rows:,} adversarial, {self.refused_rows:,} refused"
+        counts = f"{self.rows:,} rows ({kinds})"
+        tail = "".join(f"; {note}" for note in self.notes)
+        if self.passed:
+            same = "bit-equal" if self.max_difference == 0 else f"largest difference {self.max_difference:.1e}"
+            return f"parity holds: {counts}, {len(self.functions)} functions, {same}{tail}"
+        if not self.rows:
+            return f"parity fails: no row was compared{tail}"
+        wrong = "; ".join(_complaint(suffix, f) for suffix, f in self.functions.items() if not f.passed)
+        return f"parity fails: {counts}: {wrong}{tail}"
+
+    def to_json(self) -> str:
+        """The report as JSON text; `from_json` reads it back."""
+        return json.dumps({**asdict(self), "passed": self.passed})
+
+    @classmethod
+    def from_json(cls, text: str | Mapping[str, object]) -> ParityReport:
+        """The report from `to_json`'s text, or from that text parsed."""
+        content = dict(json.loads(text) if isinstance(text, str) else text)
+        content.pop("passed")
+        functions = {
+            suffix: FunctionParity(**{**given, "columns": tuple(given["columns"])})
+            for suffix, given in content.pop("functions").items()
+        }
+        return cls(**{**content, "functions": functions, "notes": tuple(content["notes"])})
+
+
+def _complaint(suffix: str, function: FunctionParity) -> str:
+    name = f"function {suffix!r} ({function.method})" if suffix else f"main function ({function.method})"
+    if function.error:
+        return f"{name} {function.error}"
+    where = f" where {', '.join(function.columns)} varied" if function.columns else ""
+    return f"{name} differs in {function.mismatches:,} of {function.rows:,} rows{where}"
+
+
+def compare(
+    method: str, expected: Sequence[object], actual: Sequence[object], varied: Sequence[str], *, exact: bool
+) -> FunctionParity:
+    """The answers of the model against those of one function, row by row; `exact` for labels.
+
+    NULL agrees with NULL alone, and an array of nothing but NULL is NULL. Numbers agree within 1e-9 of the larger one,
+    or of a thousandth of the median answer: a sum that all but cancels out has no digits to compare.
+    """
+    sizes = [abs(number) for answer in expected for number in _numbers(answer)]
+    floor = 0.0 if exact or not sizes else statistics.median(sizes) * _FLOOR
+    largest, wrong = 0.0, []
+    for row, (one, other) in enumerate(zip(expected, actual, strict=True)):
+        difference = _difference(one, other, floor, exact)
+        if difference <= TOLERANCE:
+            largest = max(largest, difference)
+        else:
+            wrong.append(row)
+            largest = max(largest, difference if math.isfinite(difference) else 0.0)
+    columns = tuple(dict.fromkeys(varied[row] for row in wrong if varied[row]))[:_NAMES]
+    return FunctionParity(method, len(expected), len(wrong), largest, columns=columns)
+
+
+def _numbers(answer: object) -> list[float]:
+    values = answer if isinstance(answer, list) else [answer]
+    return [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
+
+
+def _difference(one: object, other: object, floor: float, exact: bool) -> float:
+    """Relative difference; infinite where no tolerance helps."""
+    one, other = _null(one), _null(other)
+    if isinstance(one, list) and isinstance(other, list):
+        if len(one) != len(other):
+            return math.inf
+        return max((_difference(a, b, floor, exact) for a, b in zip(one, other, strict=True)), default=0.0)
+    if one == other and type(one) is type(other):
+        return 0.0
+    if exact or not isinstance(one, (int, float)) or not isinstance(other, (int, float)):
+        return math.inf
+    if not math.isfinite(other):
+        return math.inf
+    scale = max(abs(one), abs(other), floor)
+    return abs(one - other) / scale if scale else 0.0
+
+
+def _null(answer: object) -> object:
+    return None if isinstance(answer, list) and all(value is None for value in answer) else answer

@@ -1,0 +1,143 @@
+"""Refresh jobs from Python: a thin layer over the SQL of sql/30_refresh.sql, which psql can call as well."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import psycopg2
+
+from pgscore import quoting
+from pgscore.errors import NotFoundError, PgscoreError
+
+from .connection import Connection, transaction, translate
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One run that is done. `refused` rows have a NULL score."""
+
+    job: str
+    run_id: int
+    version: int
+    rows: int
+    inserted: int
+    updated: int
+    deleted: int
+    refused: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """A job and its last good run, as the view pgscore.freshness shows them."""
+
+    job: str
+    state: str
+    model: str
+    alias: str
+    version: int | None
+    current_version: int | None
+    refreshed_at: datetime | None
+    age: timedelta | None
+    rows: int | None
+    refused: int | None
+    source: str
+    keys: list[str]
+    target: str
+    mode: str
+    error: str | None
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the predictions are of the current version and the last run went well."""
+        return self.state == "fresh"
+
+
+def create_job(  # noqa: PLR0913
+    connection: Connection,
+    job: str,
+    *,
+    model: str,
+    source: str,
+    keys: Sequence[str],
+    target: str,
+    alias: str = "live",
+    mode: str = "full",
+) -> None:
+    """Creates a job: `model` scores every row of `source` into `target`, row by row of `keys`.
+
+    A `target` without a schema goes to the first schema of the search_path; it is created where it does not exist.
+    Raises NotFoundError, SignatureError, InvalidNameError, RefusedError or RightsError; nothing is changed then.
+    """
+    with transaction(connection) as cursor:
+        cursor.execute("SELECT to_regclass(%s)::oid, current_schema()", [source])
+        oid, schema = cursor.fetchone()
+        if oid is None:
+            raise NotFoundError(f"there is no table or view {source}")
+        if "." not in target and schema is not None:
+            target = f"{quoting.ident(schema)}.{target}"
+        cursor.execute(
+            "SELECT pgscore.create_refresh(%s, %s, %s::oid::regclass, %s::text[], %s, %s, %s)",
+            [job, model, oid, list(keys), target, alias, mode],
+        )
+
+
+def run_job(connection: Connection, job: str, progress: Callable[[str], None] = lambda _: None) -> RunResult:
+    """Runs a job in a transaction of its own. A failure is recorded, leaves the old predictions, and is raised.
+
+    Raises NotFoundError for the job, its source or its target, and RefusedError while another run of it is going on.
+    """
+    progress(f"scoring and writing {job}")
+    started = datetime.now(UTC)
+    begun = time.perf_counter()
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute("CALL pgscore.refresh(%s)", [job])
+            run_id, version, rows, inserted, updated, deleted, refused = cursor.fetchone()
+        seconds = time.perf_counter() - begun
+        return RunResult(job, run_id, version, rows, inserted, updated, deleted, refused, seconds)
+    except psycopg2.Error as error:
+        raised = translate(error, f"refresh job {job}")
+        if not connection.closed and not _never_began(error):
+            _record_failure(connection, job, started, raised)
+        raise raised from error
+
+
+def _never_began(error: psycopg2.Error) -> bool:
+    """Whether the job is unknown, not the user's, or running already: then there was no run."""
+    return (error.diag.schema_name, error.diag.table_name) == ("pgscore", "jobs")
+
+
+def _record_failure(connection: Connection, job: str, started: datetime, raised: PgscoreError) -> None:
+    with transaction(connection) as cursor:
+        cursor.execute(
+            "SELECT pgscore.record_run(%s, %s, NULL, NULL, NULL, NULL, NULL, NULL, %s)", [job, started, str(raised)]
+        )
+
+
+def list_jobs(connection: Connection) -> list[Freshness]:
+    """All jobs, by name."""
+    return status(connection)
+
+
+def status(connection: Connection) -> list[Freshness]:
+    """How fresh each job's predictions are, by name of the job."""
+    with transaction(connection) as cursor:
+        cursor.execute(
+            """
+            SELECT job, state, model, alias, version, current_version, refreshed_at, age, rows, refused,
+                   source, keys, target, mode, error
+            FROM pgscore.freshness
+            ORDER BY job
+            """
+        )
+        return [Freshness(*row) for row in cursor.fetchall()]
+
+
+def drop_job(connection: Connection, job: str) -> None:
+    """Drops a job and the record of its runs; its target table stays. Raises NotFoundError."""
+    with transaction(connection) as cursor:
+        cursor.execute("SELECT pgscore.drop_refresh(%s)", [job])

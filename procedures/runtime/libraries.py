@@ -1,0 +1,57 @@
+"""numpy and onnxruntime from the runtime folder, and what to say where they are missing."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import platform
+import sys
+from typing import Any
+
+LIBRARIES = ("numpy", "onnxruntime")
+
+
+class ScoringError(Exception):
+    """Why a graph could not be loaded or run. The message holds no value of a row."""
+
+
+# PL/Python prints an exception with its module: `pgscore.ScoringError: …`.
+ScoringError.__module__ = "pgscore"
+
+
+def load(folder: str) -> None:
+    """Imports the libraries from `folder`, which other PL/Python functions of the session do not get to see.
+
+    Raises ScoringError if they are not there, or not for this Python.
+    """
+    sys.path.insert(0, folder)
+    try:
+        for name in LIBRARIES:
+            importlib.import_module(name)
+    except Exception as error:
+        raise ScoringError(
+            f"cannot import numpy and onnxruntime from {folder} in Python {platform.python_version()} "
+            f"({type(error).__name__}); on the server run: pgscore runtime install --target {folder}"
+        ) from error
+    finally:
+        sys.path.remove(folder)
+
+
+def describe(folder: str) -> dict[str, Any]:
+    """The server's Python and the libraries in `folder`; `problem` is null where scoring can start."""
+    installed = {
+        distribution.metadata["Name"]: distribution.version
+        for distribution in importlib.metadata.distributions(path=[folder])
+    }
+    try:
+        load(folder)
+        problem = None
+    except ScoringError as error:
+        problem = str(error)
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "folder": folder,
+        "libraries": {name: installed.get(name) for name in LIBRARIES},
+        "problem": problem,
+    }

@@ -1,0 +1,623 @@
+-- Refresh: jobs that keep a prediction table in step with its source. They work from psql alone:
+--
+--   SELECT pgscore.create_refresh('churn_daily', 'churn', 'customers', '{customer_id}', 'public.churn_scores');
+--   CALL pgscore.refresh('churn_daily');
+--   SELECT * FROM pgscore.freshness;
+--
+-- A run is one transaction. It scores the source from one snapshot into a temporary table, then writes the difference:
+-- readers see the old predictions until all new ones are there, wait for nothing, and what depends on the target stays.
+-- A run that fails leaves the target as it was.
+--
+-- Rights. Reading the source and writing the target is done as the caller (SECURITY INVOKER). The catalog is behind small
+-- functions that run as the owner; they let a job be changed or recorded by members of the role that created it.
+--
+-- Errors are those of 20_lifecycle.sql. Messages hold no values of rows.
+
+CREATE TABLE IF NOT EXISTS pgscore.jobs (
+    job_id      integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name        text NOT NULL CONSTRAINT jobs_name_is_unique UNIQUE,
+    model_id    integer NOT NULL CONSTRAINT jobs_model_exists REFERENCES pgscore.models (model_id),
+    alias       text NOT NULL,
+    source      text NOT NULL,
+    key_columns text[] NOT NULL,
+    target      text NOT NULL CONSTRAINT jobs_target_has_one_job UNIQUE,
+    mode        text NOT NULL CONSTRAINT jobs_mode_is_known CHECK (mode IN ('full')),
+    owner       text NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    created_by  text NOT NULL DEFAULT session_user,
+    CONSTRAINT jobs_name_is_plain CHECK (name ~ '^[a-z][a-z0-9_]*$' AND octet_length(name) <= 63),
+    CONSTRAINT jobs_has_a_key CHECK (cardinality(key_columns) > 0)
+);
+COMMENT ON TABLE pgscore.jobs IS 'Refresh jobs: which model scores which source into which target';
+COMMENT ON COLUMN pgscore.jobs.job_id IS 'Key';
+COMMENT ON COLUMN pgscore.jobs.name IS 'The name that CALL pgscore.refresh takes';
+COMMENT ON COLUMN pgscore.jobs.model_id IS 'The model';
+COMMENT ON COLUMN pgscore.jobs.alias IS 'Each run uses the version that this alias of the model points to when it begins';
+COMMENT ON COLUMN pgscore.jobs.source IS 'The table or view that is scored, qualified and quoted';
+COMMENT ON COLUMN pgscore.jobs.key_columns IS 'The columns that identify a row of the source';
+COMMENT ON COLUMN pgscore.jobs.target IS 'The prediction table, qualified and quoted; all its rows belong to this job';
+COMMENT ON COLUMN pgscore.jobs.mode IS 'full: each run scores every row';
+COMMENT ON COLUMN pgscore.jobs.owner IS 'The role that created it; its members run and drop it';
+COMMENT ON COLUMN pgscore.jobs.created_at IS 'When it was created';
+COMMENT ON COLUMN pgscore.jobs.created_by IS 'Who created it: the role that logged in';
+
+CREATE TABLE IF NOT EXISTS pgscore.runs (
+    run_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    job_id        integer NOT NULL CONSTRAINT runs_job_exists REFERENCES pgscore.jobs (job_id) ON DELETE CASCADE,
+    state         text NOT NULL CONSTRAINT runs_state_is_known CHECK (state IN ('done', 'failed')),
+    version       integer,
+    started_at    timestamptz NOT NULL,
+    finished_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    rows_scored   bigint,
+    rows_inserted bigint,
+    rows_updated  bigint,
+    rows_deleted  bigint,
+    rows_refused  bigint,
+    error         text,
+    by            text NOT NULL DEFAULT session_user,
+    CONSTRAINT runs_failed_says_why CHECK ((state = 'failed') = (error IS NOT NULL)),
+    CONSTRAINT runs_done_says_what CHECK (
+        state = 'failed'
+        OR num_nulls(version, rows_scored, rows_inserted, rows_updated, rows_deleted, rows_refused) = 0)
+);
+CREATE INDEX IF NOT EXISTS runs_of_job ON pgscore.runs (job_id, run_id);
+COMMENT ON TABLE pgscore.runs IS 'What the refresh jobs did';
+COMMENT ON COLUMN pgscore.runs.run_id IS 'Key';
+COMMENT ON COLUMN pgscore.runs.job_id IS 'The job';
+COMMENT ON COLUMN pgscore.runs.state IS 'done, or failed: the target is then as the run before left it';
+COMMENT ON COLUMN pgscore.runs.version IS 'The version that scored';
+COMMENT ON COLUMN pgscore.runs.started_at IS 'When it began';
+COMMENT ON COLUMN pgscore.runs.finished_at IS 'When it ended';
+COMMENT ON COLUMN pgscore.runs.rows_scored IS 'Rows of the source';
+COMMENT ON COLUMN pgscore.runs.rows_inserted IS 'Keys that were new';
+COMMENT ON COLUMN pgscore.runs.rows_updated IS 'Rows whose score or version changed';
+COMMENT ON COLUMN pgscore.runs.rows_deleted IS 'Keys that the source has no more';
+COMMENT ON COLUMN pgscore.runs.rows_refused IS 'Rows that the model takes not: their score is NULL';
+COMMENT ON COLUMN pgscore.runs.error IS 'Why it failed';
+COMMENT ON COLUMN pgscore.runs.by IS 'Who ran it: the role that logged in';
+
+CREATE OR REPLACE FUNCTION pgscore.keep_models_of_jobs()
+RETURNS trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    names text;
+BEGIN
+    SELECT string_agg(j.name, ', ' ORDER BY j.name) INTO names FROM pgscore.jobs AS j WHERE j.model_id = OLD.model_id;
+    IF names IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS002',
+            MESSAGE = format('model %s is used by refresh job %s', OLD.name, names),
+            HINT = 'drop the job first: SELECT pgscore.drop_refresh(…)';
+    END IF;
+    RETURN OLD;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.keep_models_of_jobs() IS 'Trigger: a model that a refresh job uses is not dropped';
+
+CREATE OR REPLACE TRIGGER models_of_jobs_stay
+    BEFORE DELETE ON pgscore.models
+    FOR EACH ROW EXECUTE FUNCTION pgscore.keep_models_of_jobs();
+
+-- The catalog side. These run as the owner.
+
+CREATE OR REPLACE FUNCTION pgscore.version_to_run(model text, alias text)
+RETURNS TABLE (
+    model_id integer, version integer, name text, strategy text, parameters jsonb, main jsonb, features text[], graph text
+)
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    RETURN QUERY
+    SELECT
+        m.model_id, v.version, format('%s_v%s', m.name, v.version), v.strategy, v.parameters, v.functions -> 0,
+        v.features, v.onnx_sha256
+    FROM pgscore.models AS m
+    JOIN pgscore.aliases AS a ON a.model_id = m.model_id AND a.alias = version_to_run.alias
+    JOIN pgscore.versions AS v ON v.version_id = a.version_id
+    WHERE m.name = version_to_run.model;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS001',
+            MESSAGE = format('there is no model %s with an alias %s', model, alias),
+            HINT = 'see pgscore.model_overview';
+    END IF;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.version_to_run(text, text) IS
+    'The version that an alias means, and how to score with it. Part of refresh; it gives away no more than schema score does';
+
+CREATE OR REPLACE FUNCTION pgscore.job_of(job text)
+RETURNS TABLE (job_id integer, model text, alias text, source text, key_columns text[], target text)
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    found_job record;
+BEGIN
+    SELECT j.*, m.name AS model INTO found_job
+    FROM pgscore.jobs AS j
+    JOIN pgscore.models AS m USING (model_id)
+    WHERE j.name = job_of.job;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS001',
+            MESSAGE = format('there is no refresh job %L', job),
+            HINT = 'see pgscore.freshness',
+            SCHEMA = 'pgscore', TABLE = 'jobs';
+    END IF;
+    IF NOT coalesce(pg_has_role(session_user, to_regrole(quote_ident(found_job.owner)), 'MEMBER'), false)
+       AND NOT pg_has_role(session_user, current_user, 'MEMBER') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS005',
+            MESSAGE = format('role %s may not use refresh job %s, which belongs to %s', session_user, job, found_job.owner),
+            HINT = format('GRANT %I TO %I', found_job.owner, session_user),
+            SCHEMA = 'pgscore', TABLE = 'jobs';
+    END IF;
+    RETURN QUERY SELECT
+        found_job.job_id, found_job.model, found_job.alias, found_job.source, found_job.key_columns, found_job.target;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.job_of(text) IS
+    'The refresh job, for members of the role that created it (and of pgscore''s owner). Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.add_job(
+    job text, model_id integer, alias text, source text, key_columns text[], target text, mode text, owner text
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    other text;
+BEGIN
+    IF NOT pg_has_role(session_user, to_regrole(quote_ident(owner)), 'MEMBER') THEN
+        RAISE EXCEPTION USING ERRCODE = 'PS005', MESSAGE = format('role %s is no member of %s', session_user, owner);
+    END IF;
+    IF job IS NULL OR job !~ '^[a-z][a-z0-9_]*$' OR octet_length(job) > 63 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS003',
+            MESSAGE = format('%L is no name for a refresh job', job),
+            HINT = 'use lower-case letters, digits and _, and begin with a letter';
+    END IF;
+    IF mode IS DISTINCT FROM 'full' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS003', MESSAGE = format('there is no refresh mode %L', mode), HINT = 'the mode is full';
+    END IF;
+    SELECT j.name INTO other FROM pgscore.jobs AS j WHERE j.name = add_job.job OR j.target = add_job.target LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS002',
+            MESSAGE = CASE WHEN other = job THEN format('refresh job %s exists already', job)
+                           ELSE format('%s is the target of refresh job %s already', target, other) END,
+            HINT = format('SELECT pgscore.drop_refresh(%L) drops it; its table stays', other);
+    END IF;
+    INSERT INTO pgscore.jobs (name, model_id, alias, source, key_columns, target, mode, owner)
+    VALUES (job, add_job.model_id, add_job.alias, add_job.source, add_job.key_columns, add_job.target, add_job.mode, add_job.owner);
+END
+$function$;
+COMMENT ON FUNCTION pgscore.add_job(text, integer, text, text, text[], text, text, text) IS
+    'Writes down a refresh job that create_refresh has checked. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.record_run(
+    job text, started_at timestamptz, version integer, rows_scored bigint, rows_inserted bigint, rows_updated bigint,
+    rows_deleted bigint, rows_refused bigint, error text DEFAULT NULL
+)
+RETURNS bigint
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    INSERT INTO pgscore.runs (job_id, state, version, started_at, rows_scored, rows_inserted, rows_updated, rows_deleted,
+                              rows_refused, error)
+    SELECT j.job_id, CASE WHEN record_run.error IS NULL THEN 'done' ELSE 'failed' END, record_run.version,
+           record_run.started_at, record_run.rows_scored, record_run.rows_inserted, record_run.rows_updated,
+           record_run.rows_deleted, record_run.rows_refused, record_run.error
+    FROM pgscore.job_of(record_run.job) AS j
+    RETURNING run_id
+$function$;
+COMMENT ON FUNCTION pgscore.record_run(
+    text, timestamptz, integer, bigint, bigint, bigint, bigint, bigint, text) IS
+    'Writes down a run of a refresh job; with an error, a failed one. Part of refresh';
+
+-- The user's side. These run as the caller.
+
+CREATE OR REPLACE FUNCTION pgscore.drop_refresh(job text)
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    DELETE FROM pgscore.jobs AS j USING pgscore.job_of(drop_refresh.job) AS mine WHERE j.job_id = mine.job_id
+$function$;
+COMMENT ON FUNCTION pgscore.drop_refresh(text) IS 'Drops a refresh job and the record of its runs; its target table stays';
+
+CREATE OR REPLACE FUNCTION pgscore.score_expression(source regclass, called record)
+RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    -- The table whose rows the version's function takes, whatever it is called by now.
+    bound CONSTANT regclass := (
+        SELECT t.typrelid
+        FROM pg_proc AS p
+        JOIN pg_type AS t ON t.oid = p.proargtypes[0]
+        WHERE p.oid = ANY (pgscore.functions_named(ARRAY[called.name])) AND p.pronargs = 1 AND t.typtype = 'c');
+    missing text;
+    arguments text;
+BEGIN
+    SELECT p."column" INTO missing
+    FROM jsonb_to_recordset(called.parameters) AS p ("column" text)
+    WHERE NOT EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = source AND a.attname = p."column" AND a.attnum > 0 AND NOT a.attisdropped)
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS004',
+            MESSAGE = format('%s has no column %I, which %s reads', source, missing, called.name),
+            HINT = 'a view can give the columns the names that they have in the table of the model';
+    END IF;
+    IF source = bound THEN
+        RETURN format('score.%I(r)', called.name);
+    END IF;
+    IF jsonb_array_length(called.parameters) <= 100 THEN
+        SELECT string_agg(format('%I => (r.%I)::%s', p.name, p."column", p.type), ', ') INTO arguments
+        FROM jsonb_to_recordset(called.parameters) AS p (name text, type text, "column" text);
+        RETURN format('score.%I(%s)', called.name, arguments);
+    END IF;
+    -- PostgreSQL takes 100 arguments at most: the row of the table is put together.
+    SELECT string_agg(
+        CASE
+            WHEN p."column" IS NULL THEN 'NULL'
+            ELSE format('(r.%I)::%s', a.attname, format_type(a.atttypid, a.atttypmod))
+        END,
+        ', ' ORDER BY a.attnum)
+    INTO arguments
+    FROM pg_attribute AS a
+    LEFT JOIN jsonb_to_recordset(called.parameters) AS p ("column" text) ON p."column" = a.attname
+    WHERE a.attrelid = bound AND a.attnum > 0 AND NOT a.attisdropped;
+    RETURN format('score.%I(ROW(%s)::%s)', called.name, arguments, bound);
+END
+$function$;
+COMMENT ON FUNCTION pgscore.score_expression(regclass, record) IS
+    'SQL that scores the row r of a relation with a version (from version_to_run). Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.scoring_query(source regclass, key_columns text[], called record)
+RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    scored CONSTANT text := pgscore.score_expression(source, called);
+    keys CONSTANT text := (
+        SELECT string_agg(format('r.%I AS k%s', k.name, k.n), ', ' ORDER BY k.n)
+        FROM unnest(key_columns) WITH ORDINALITY AS k (name, n));
+BEGIN
+    IF pgscore.scores_in_batches(called.strategy, called.main) THEN
+        -- NULL would travel as no value at all; NaN is missing as well, and of the same size as every number.
+        RETURN format(
+            'SELECT %s, ARRAY[%s]::float8[] AS features FROM %s AS r',
+            keys,
+            (SELECT string_agg(format('coalesce(%s, ''NaN'')', f.feature), ', ' ORDER BY f.n)
+             FROM unnest(called.features) WITH ORDINALITY AS f (feature, n)),
+            source);
+    END IF;
+    RETURN format('SELECT %s, %s AS score FROM %s AS r', keys, scored, source);
+END
+$function$;
+COMMENT ON FUNCTION pgscore.scoring_query(regclass, text[], record) IS
+    'The query over the source of a job: keys k1, k2, … and score; or features, where scores are made in batches. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.scores_in_batches(strategy text, main jsonb)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT strategy = 'onnx' AND jsonb_array_length(main -> 'outputs') = 1 AND right(main ->> 'result', 2) <> '[]'
+$function$;
+COMMENT ON FUNCTION pgscore.scores_in_batches(text, jsonb) IS
+    'Whether refresh scores through pgscore.onnx_batch: one call for 10,000 rows, where onnx_row takes one for each. It '
+    'gives one output, so functions that give arrays are called row by row. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.check_target(target regclass, source regclass, key_columns text[], result text)
+RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    wrong record;
+BEGIN
+    SELECT w.name, w.type, format_type(t.atttypid, t.atttypmod) AS is_now INTO wrong
+    FROM (
+        SELECT a.attname::text, format_type(a.atttypid, a.atttypmod)
+        FROM pg_attribute AS a
+        WHERE a.attrelid = source AND a.attname = ANY (key_columns)
+        UNION ALL
+        VALUES ('score', result), ('model_version', 'integer'), ('scored_at', 'timestamp with time zone')
+    ) AS w (name, type)
+    LEFT JOIN pg_attribute AS t
+        ON t.attrelid = target AND t.attname = w.name AND t.attnum > 0 AND NOT t.attisdropped
+    WHERE format_type(t.atttypid, t.atttypmod) IS DISTINCT FROM w.type
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS004',
+            MESSAGE = CASE
+                WHEN wrong.is_now IS NULL THEN format('%s has no column %I, of type %s', target, wrong.name, wrong.type)
+                ELSE format('column %I of %s is %s; it must be %s', wrong.name, target, wrong.is_now, wrong.type)
+            END,
+            HINT = 'create_refresh makes a fitting table where none of the name exists';
+    END IF;
+    PERFORM FROM pg_index AS i
+    WHERE i.indrelid = target AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
+      AND (SELECT array_agg(a.attname::text ORDER BY a.attname)
+           FROM pg_attribute AS a
+           WHERE a.attrelid = target AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1]))
+          = (SELECT array_agg(k ORDER BY k) FROM unnest(key_columns) AS k);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS004',
+            MESSAGE = format('%s has no primary key or unique index on %s', target, array_to_string(key_columns, ', '));
+    END IF;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.check_target(regclass, regclass, text[], text) IS
+    'Raises unless the table can hold the predictions of a job: its keys, score, model_version, scored_at. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.create_refresh(
+    job text, model text, source regclass, keys text[], target text, alias text DEFAULT 'live', mode text DEFAULT 'full'
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    called record;
+    place text[];
+    target_name text;
+    wrong text;
+    columns text;
+BEGIN
+    SELECT v.* INTO STRICT called FROM pgscore.version_to_run(model, alias) AS v;
+    IF (SELECT c.relkind NOT IN ('r', 'p', 'v', 'm', 'f') FROM pg_class AS c WHERE c.oid = source) THEN
+        RAISE EXCEPTION USING ERRCODE = 'PS004', MESSAGE = format('%s is no table and no view', source);
+    END IF;
+    IF coalesce(cardinality(keys), 0) = 0 OR array_position(keys, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'PS004', MESSAGE = format('refresh job %s needs its key columns', job);
+    END IF;
+    SELECT k INTO wrong FROM unnest(keys) AS k WHERE k IN ('score', 'model_version', 'scored_at') LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS004',
+            MESSAGE = format('a key cannot be called %I, as a column of the target is', wrong),
+            HINT = 'a view over the source can give it another name';
+    END IF;
+    SELECT k INTO wrong
+    FROM unnest(keys) AS k
+    WHERE NOT EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = source AND a.attname = k AND a.attnum > 0 AND NOT a.attisdropped)
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'PS004', MESSAGE = format('%s has no column %I to be the key', source, wrong);
+    END IF;
+    BEGIN
+        place := parse_ident(target);
+    EXCEPTION WHEN invalid_parameter_value THEN
+        place := NULL;
+    END;
+    IF coalesce(cardinality(place), 0) <> 2 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS003',
+            MESSAGE = format('%L is no name for a target', target),
+            HINT = 'write schema.table, such as public.churn_scores';
+    END IF;
+    target_name := format('%I.%I', place[1], place[2]);
+
+    -- Planning the query finds what else would stop a run: rights, and columns of types that do not fit.
+    EXECUTE 'EXPLAIN ' || pgscore.scoring_query(source, keys, called);
+
+    IF to_regclass(target_name) IS NULL THEN
+        IF to_regnamespace(quote_ident(place[1])) IS NULL THEN
+            EXECUTE format('CREATE SCHEMA %I', place[1]);
+        END IF;
+        SELECT string_agg(format('%I %s NOT NULL', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY k.n)
+        INTO columns
+        FROM unnest(keys) WITH ORDINALITY AS k (name, n)
+        JOIN pg_attribute AS a ON a.attrelid = source AND a.attname = k.name;
+        EXECUTE format(
+            'CREATE TABLE %s (%s, score %s, model_version integer NOT NULL, scored_at timestamptz NOT NULL, PRIMARY KEY (%s))',
+            target_name, columns, called.main ->> 'result',
+            (SELECT string_agg(quote_ident(k), ', ' ORDER BY n) FROM unnest(keys) WITH ORDINALITY AS u (k, n)));
+        EXECUTE format('COMMENT ON TABLE %s IS %L', target_name, format('Predictions of model %s, by refresh job %s', model, job));
+    END IF;
+    PERFORM pgscore.check_target(target_name, source, keys, called.main ->> 'result');
+    PERFORM pgscore.add_job(
+        job, called.model_id, alias,
+        (SELECT format('%I.%I', n.nspname, c.relname)
+         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = source),
+        keys, target_name, mode, current_user::text);
+END
+$function$;
+COMMENT ON FUNCTION pgscore.create_refresh(text, text, regclass, text[], text, text, text) IS
+    'Creates a refresh job: the version of model that alias means scores every row of source into target (schema.table), by '
+    'the key columns. The target is created where it does not exist: the keys, score, model_version, scored_at';
+
+CREATE OR REPLACE PROCEDURE pgscore.refresh(
+    job text,
+    INOUT run_id bigint DEFAULT NULL,
+    INOUT version integer DEFAULT NULL,
+    INOUT rows_scored bigint DEFAULT NULL,
+    INOUT rows_inserted bigint DEFAULT NULL,
+    INOUT rows_updated bigint DEFAULT NULL,
+    INOUT rows_deleted bigint DEFAULT NULL,
+    INOUT rows_refused bigint DEFAULT NULL
+)
+LANGUAGE plpgsql SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $procedure$
+DECLARE
+    batch_rows CONSTANT integer := 10000;
+    started CONSTANT timestamptz := clock_timestamp();
+    it record;
+    called record;
+    result text;
+    source regclass;
+    target regclass;
+    same_key text;
+    keys text;
+    new_keys text;
+    is_empty boolean;
+    pages bigint;
+    step bigint;
+BEGIN
+    SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
+    IF NOT pg_try_advisory_xact_lock(hashtext('pgscore.refresh'), it.job_id) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS002',
+            MESSAGE = format('refresh job %s is running already', job),
+            HINT = 'wait for it to end',
+            SCHEMA = 'pgscore', TABLE = 'jobs';
+    END IF;
+    -- The version is looked up once, and its own functions are called: a promote meanwhile changes nothing in this run.
+    SELECT v.* INTO STRICT called FROM pgscore.version_to_run(it.model, it.alias) AS v;
+    version := called.version;
+    result := called.main ->> 'result';
+    source := to_regclass(it.source);
+    target := to_regclass(it.target);
+    IF source IS NULL OR target IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS001',
+            MESSAGE = format('the %s of refresh job %s is gone: %s',
+                             CASE WHEN source IS NULL THEN 'source' ELSE 'target' END, job,
+                             CASE WHEN source IS NULL THEN it.source ELSE it.target END),
+            HINT = 'drop the job and create it anew';
+    END IF;
+    PERFORM pgscore.check_target(target, source, it.key_columns, result);
+    SELECT
+        string_agg(format('t.%I = s.k%s', k.name, k.n), ' AND ' ORDER BY k.n),
+        string_agg(quote_ident(k.name), ', ' ORDER BY k.n),
+        string_agg('s.k' || k.n, ', ' ORDER BY k.n)
+    INTO same_key, keys, new_keys
+    FROM unnest(it.key_columns) WITH ORDINALITY AS k (name, n);
+
+    -- One statement reads the source, so one snapshot does.
+    DROP TABLE IF EXISTS pg_temp.pgscore_scored, pg_temp.pgscore_staged;
+    IF pgscore.scores_in_batches(called.strategy, called.main) THEN
+        EXECUTE 'CREATE TEMPORARY TABLE pgscore_staged ON COMMIT DROP AS '
+            || pgscore.scoring_query(source, it.key_columns, called);
+        GET DIAGNOSTICS rows_scored = ROW_COUNT;
+        pages := pg_relation_size('pg_temp.pgscore_staged') / current_setting('block_size')::bigint;
+        step := greatest(1, batch_rows * pages / greatest(rows_scored, 1));
+        EXECUTE format(
+            'CREATE TEMPORARY TABLE pgscore_scored ON COMMIT DROP AS SELECT %s, NULL::%s AS score FROM pg_temp.pgscore_staged AS s LIMIT 0',
+            new_keys, result);
+        FOR page IN 0..pages - 1 BY step LOOP
+            EXECUTE format(
+                $batch$
+                WITH batch AS MATERIALIZED (
+                    SELECT s.*, row_number() OVER () AS place
+                    FROM pg_temp.pgscore_staged AS s
+                    WHERE s.ctid >= %L::tid AND s.ctid < %L::tid
+                ), sent AS MATERIALIZED (
+                    SELECT array_send(array_agg(b.features ORDER BY b.place)) AS features FROM batch AS b HAVING count(*) > 0
+                )
+                INSERT INTO pg_temp.pgscore_scored
+                SELECT %s, %s
+                FROM sent
+                CROSS JOIN LATERAL unnest(pgscore.onnx_batch($1, sent.features, $2)) WITH ORDINALITY AS o (answer, place)
+                JOIN batch AS s USING (place)
+                $batch$,
+                format('(%s,0)', page), format('(%s,0)', page + step), new_keys,
+                -- Of a class, the model gives the number; the labels are in the catalog.
+                CASE WHEN called.main -> 'labels' = 'null' OR called.main -> 'labels' IS NULL THEN format('o.answer::%s', result)
+                     ELSE format('(%L::jsonb ->> o.answer::integer)::%s', called.main -> 'labels', result) END)
+            USING called.graph, (called.main -> 'outputs' ->> 0)::integer;
+        END LOOP;
+        DROP TABLE pg_temp.pgscore_staged;
+    ELSE
+        EXECUTE 'CREATE TEMPORARY TABLE pgscore_scored ON COMMIT DROP AS '
+            || pgscore.scoring_query(source, it.key_columns, called);
+    END IF;
+    SELECT count(*), count(*) FILTER (WHERE s.score IS NULL) INTO rows_scored, rows_refused FROM pg_temp.pgscore_scored AS s;
+    BEGIN
+        EXECUTE format('ALTER TABLE pg_temp.pgscore_scored ADD PRIMARY KEY (%s)', replace(new_keys, 's.', ''));
+    EXCEPTION WHEN unique_violation OR not_null_violation THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS002',
+            MESSAGE = format('the key (%s) of %s %s', keys, source,
+                             CASE SQLSTATE WHEN '23505' THEN 'is not unique' ELSE 'is NULL in some rows' END),
+            HINT = format('refresh job %s needs columns that identify a row', job);
+    END;
+
+    EXECUTE format('SELECT NOT EXISTS (SELECT FROM %s)', target) INTO is_empty;
+    rows_deleted := 0;
+    rows_updated := 0;
+    IF NOT is_empty THEN
+        EXECUTE format(
+            'DELETE FROM %s AS t WHERE NOT EXISTS (SELECT FROM pg_temp.pgscore_scored AS s WHERE %s)', target, same_key);
+        GET DIAGNOSTICS rows_deleted = ROW_COUNT;
+        EXECUTE format(
+            'UPDATE %s AS t SET score = s.score, model_version = $1, scored_at = now() FROM pg_temp.pgscore_scored AS s '
+            'WHERE %s AND (t.score IS DISTINCT FROM s.score OR t.model_version IS DISTINCT FROM $1)',
+            target, same_key)
+        USING version;
+        GET DIAGNOSTICS rows_updated = ROW_COUNT;
+    END IF;
+    EXECUTE format(
+        'INSERT INTO %s (%s, score, model_version, scored_at) SELECT %s, s.score, $1, now() FROM pg_temp.pgscore_scored AS s %s',
+        target, keys, new_keys,
+        CASE WHEN NOT is_empty THEN format('WHERE NOT EXISTS (SELECT FROM %s AS t WHERE %s)', target, same_key) END)
+    USING version;
+    GET DIAGNOSTICS rows_inserted = ROW_COUNT;
+    DROP TABLE pg_temp.pgscore_scored;
+    run_id := pgscore.record_run(
+        job, started, version, rows_scored, rows_inserted, rows_updated, rows_deleted, rows_refused);
+END
+$procedure$;
+COMMENT ON PROCEDURE pgscore.refresh(text, bigint, integer, bigint, bigint, bigint, bigint, bigint) IS
+    'Runs a refresh job: CALL pgscore.refresh(''churn_daily''). Scores every row of its source and writes what changed to '
+    'its target; gives what it did, as in pgscore.runs. A row that the model refuses keeps its key, with score NULL';
+
+CREATE OR REPLACE VIEW pgscore.freshness WITH (security_barrier) AS
+SELECT
+    j.name AS job,
+    CASE
+        WHEN latest.state IS NULL THEN 'never run'
+        WHEN latest.state = 'failed' THEN 'failed'
+        WHEN good.version IS DISTINCT FROM v.version THEN 'behind'
+        ELSE 'fresh'
+    END AS state,
+    m.name AS model,
+    j.alias,
+    good.version,
+    v.version AS current_version,
+    good.started_at AS refreshed_at,
+    clock_timestamp() - good.started_at AS age,
+    good.rows_scored AS rows,
+    good.rows_refused AS refused,
+    j.source,
+    j.key_columns AS keys,
+    j.target,
+    j.mode,
+    latest.error
+FROM pgscore.jobs AS j
+JOIN pgscore.models AS m USING (model_id)
+LEFT JOIN pgscore.aliases AS a ON a.model_id = j.model_id AND a.alias = j.alias
+LEFT JOIN pgscore.versions AS v ON v.version_id = a.version_id
+LEFT JOIN LATERAL (
+    SELECT r.state, r.error FROM pgscore.runs AS r WHERE r.job_id = j.job_id ORDER BY r.run_id DESC LIMIT 1
+) AS latest ON true
+LEFT JOIN LATERAL (
+    SELECT r.version, r.started_at, r.rows_scored, r.rows_refused
+    FROM pgscore.runs AS r
+    WHERE r.job_id = j.job_id AND r.state = 'done'
+    ORDER BY r.run_id DESC
+    LIMIT 1
+) AS good ON true;
+COMMENT ON VIEW pgscore.freshness IS
+    'The refresh jobs: the last good run, its age, and state: fresh; behind (the alias has moved to another version since); '
+    'failed (the last run); never run';

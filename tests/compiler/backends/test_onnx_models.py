@@ -1,0 +1,89 @@
+"""Every example model through onnxruntime, held against the model's own methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import pandas as pd
+import pytest
+
+from pgscore.compiler import ir
+from pgscore.compiler.backends import numpy as reference
+from pgscore.compiler.backends import onnx as backend
+from pgscore.compiler.frontends import to_program
+
+from ...support.models import all_examples
+from ..frontends.parity import answers
+
+EXAMPLES = all_examples()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_equals_the_model(name: str) -> None:
+    example = EXAMPLES[name]()
+    program = to_program(example.estimator)
+    rows, columns = _rows(program, example.frame)
+    scored = _run(program, columns)
+    start = 0
+    for output in program.outputs:
+        got = scored[:, start : start + len(output.columns)]
+        start += len(output.columns)
+        expected, refused = answers(getattr(example.estimator, output.method.value), rows)
+        assert np.isnan(got[refused]).all(), f"{output.method.value}: scores rows that the model refuses"
+        _assert_equal(output, got[~refused], expected, exact=example.exact)
+
+
+def _rows(program: ir.Program, frame: pd.DataFrame) -> tuple[Any, dict[str, npt.NDArray[Any]]]:
+    """The rows as the model takes them, and as the program does."""
+    named = {column.name for column in program.columns} <= set(frame)
+    if not named:
+        frame = frame.set_axis([f"x{index}" for index in range(frame.shape[1])], axis=1)
+    columns: dict[str, npt.NDArray[Any]] = {}
+    for column in program.columns:
+        values = frame[column.name]
+        if column.objects:
+            values = values.astype(object).where(values.notna(), None if column.none else np.nan)
+            frame = frame.assign(**{column.name: pd.Series(values, dtype=object)})
+        columns[column.name] = values.to_numpy(object if column.dtype is ir.Dtype.TEXT else np.float64)
+    return (frame if named else frame.to_numpy()), columns
+
+
+def _run(program: ir.Program, columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(backend.export(program), options, providers=["CPUExecutionProvider"])
+    scored: npt.NDArray[np.float64] = session.run(None, {"features": _features(program, columns)})[0]
+    return scored
+
+
+def _features(program: ir.Program, columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
+    """What SQL hands to the graph: the numbers among the inputs, and what text nodes make of the others."""
+    nodes = tuple(
+        node if is_text or isinstance(node, ir.Input) else ir.Constant((), np.zeros(node.width))
+        for node, is_text in zip(program.nodes, program.text_nodes(), strict=True)
+    )
+    output = ir.Output(ir.Method.TRANSFORM, program.features())
+    features: npt.NDArray[np.float64] = reference.evaluate(replace(program, nodes=nodes, outputs=(output,)), columns)[
+        ir.Method.TRANSFORM
+    ]
+    return features
+
+
+def _assert_equal(output: ir.Output, got: npt.NDArray[Any], expected: npt.NDArray[Any], *, exact: bool) -> None:
+    name = output.method.value
+    if output.labels is not None:
+        given = ~np.isnan(got[:, 0])
+        assert given.mean() > 0.5, name
+        labels = [output.labels[int(index)] for index in got[given, 0]]
+        assert labels == expected[given, 0].tolist(), name
+        return
+    expected = np.where(np.isinf(expected.astype(np.float64)), np.nan, expected.astype(np.float64))
+    if exact:
+        np.testing.assert_array_equal(got, expected, err_msg=name)
+    else:
+        np.testing.assert_allclose(got, expected, rtol=1e-12, err_msg=name)

@@ -1,0 +1,96 @@
+"""The model's own methods against its program, row by row, refusals included."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pgscore.compiler import ir
+from pgscore.compiler.backends.numpy import evaluate
+from pgscore.compiler.frontends import to_program
+
+Values = npt.NDArray[Any]
+
+
+def assert_parity(
+    estimator: Any, frame: pd.DataFrame, *, exact: bool = False, rtol: float = 1e-12, atol: float = 0.0
+) -> ir.Program:
+    """Every method of the model equals its program's output on `frame`; NaN exactly where the model raises.
+
+    A model trained on arrays gets the frame's values as an array, and a missing value as the marker that it learned.
+    Labels are equal always; numbers bit by bit where `exact`, else within the tolerance. Returns the program.
+    """
+    program = to_program(estimator)
+    named = {column.name for column in program.columns} <= set(frame)
+    if not named:
+        frame = frame.set_axis([f"x{index}" for index in range(frame.shape[1])], axis=1)
+    columns: dict[str, Values] = {}
+    for column in program.columns:
+        values = frame[column.name]
+        if column.objects:
+            values = values.astype(object).where(values.notna(), None if column.none else np.nan)
+            frame = frame.assign(**{column.name: pd.Series(values, dtype=object)})
+        columns[column.name] = values.to_numpy(object if column.dtype is ir.Dtype.TEXT else np.float64)
+    rows: Any = frame if named else frame.to_numpy()
+    outputs = evaluate(program, columns)
+    assert outputs, "the program gives nothing"
+    refused = refusals(getattr(estimator, program.outputs[0].method.value), rows)
+    for output in program.outputs:
+        expected = answers(getattr(estimator, output.method.value), rows[~refused])
+        got = outputs[output.method]
+        assert np.isnan(got[refused]).all(), f"{output.method.value}: the model refuses rows that the program scores"
+        _assert_equal(output, got[~refused], expected, exact=exact, rtol=rtol, atol=atol)
+    _assert_all_methods(estimator, program)
+    return program
+
+
+def refusals(method: Callable[[Any], Any], rows: Any) -> npt.NDArray[np.bool_]:
+    """Which rows the model raises ValueError on. Halves the rows until it knows."""
+    refused = np.zeros(len(rows), dtype=bool)
+    stack = [(0, len(rows))]
+    while stack:
+        start, stop = stack.pop()
+        try:
+            answers(method, rows[start:stop])
+        except ValueError:
+            if stop - start == 1:
+                refused[start] = True
+            else:
+                middle = (start + stop) // 2
+                stack += [(middle, stop), (start, middle)]
+    assert not refused.all(), "the model refuses every row"
+    return refused
+
+
+def answers(method: Callable[[Any], Any], rows: Any) -> Values:
+    """What the method gives, dense, one row for each row."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        part = method(rows)
+    return np.asarray(part.todense() if hasattr(part, "todense") else part).reshape(len(rows), -1)
+
+
+def _assert_equal(output: ir.Output, got: Values, expected: Values, *, exact: bool, rtol: float, atol: float) -> None:
+    name = output.method.value
+    assert got.shape == expected.shape, name
+    if output.labels is not None:
+        assert not np.isnan(got).any(), f"{name}: the program refuses rows that the model scores"
+        labels = [output.labels[int(index)] for index in got[:, 0]]
+        assert labels == expected[:, 0].tolist(), name
+    elif exact:
+        np.testing.assert_array_equal(got, expected.astype(np.float64), err_msg=name)
+    else:
+        np.testing.assert_allclose(got, expected.astype(np.float64), rtol=rtol, atol=atol, err_msg=name)
+
+
+def _assert_all_methods(estimator: Any, program: ir.Program) -> None:
+    """The program has every method that the model has: none is forgotten."""
+    expected = {method for method in ir.Method if hasattr(estimator, method.value)}
+    if ir.Method.PREDICT in expected:
+        expected.discard(ir.Method.TRANSFORM)
+    assert {output.method for output in program.outputs} == expected

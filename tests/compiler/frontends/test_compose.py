@@ -1,0 +1,226 @@
+"""Pipeline, ColumnTransformer, FeatureUnion: the right columns, in the right order, with the right name in messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import TransformerMixin
+from sklearn.cluster import KMeans
+from sklearn.compose import ColumnTransformer, make_column_selector
+from sklearn.decomposition import PCA
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    RobustScaler,
+    StandardScaler,
+)
+from sklearn.tree import DecisionTreeRegressor
+
+from pgscore.compiler import ir
+from pgscore.compiler.frontends import to_program
+from pgscore.errors import UnsupportedError
+
+from ...support.models import EVERYTHING, NUMBERS, NUMBERS_MISSING, TEXTS, churn_pipeline, customers, rows_to_score
+from .parity import assert_parity
+
+
+def fit(estimator: Any, columns: list[str], target: str = "churn") -> tuple[Any, pd.DataFrame]:
+    train = customers()[columns]
+    return estimator.fit(train, customers()[target]), rows_to_score(train)
+
+
+def refusal(estimator: Any) -> UnsupportedError:
+    with pytest.raises(UnsupportedError) as caught:
+        to_program(estimator)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        ["total", "tenure"],
+        [2, 0],
+        [-1, 0],
+        slice(1, 3),
+        slice("monthly", "total"),
+        slice(None),
+        [False, True, True],
+        np.array([True, False, True]),
+        pd.Index(["monthly"]),
+        make_column_selector(pattern="^t"),
+        make_column_selector(dtype_include=np.number),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("remainder", ["drop", "passthrough", MinMaxScaler()], ids=str)
+def test_columns_are_chosen_as_in_scikit_learn(columns: Any, remainder: Any) -> None:
+    model, rows = fit(ColumnTransformer([("part", StandardScaler(), columns)], remainder=remainder), NUMBERS_MISSING)
+    assert_parity(model, rows, exact=True)
+
+
+def test_column_transformer_learns_from_arrays_too() -> None:
+    train = customers()[NUMBERS_MISSING].to_numpy()
+    model = ColumnTransformer([("b", MinMaxScaler(), [1]), ("a", "passthrough", [2])], remainder=RobustScaler())
+    program = assert_parity(model.fit(train), rows_to_score(customers()[NUMBERS_MISSING]), exact=True)
+    assert [column.name for column in program.columns] == ["x0", "x1", "x2"]
+
+
+def test_a_column_may_go_to_several_parts() -> None:
+    parts = [("a", StandardScaler(), ["tenure"]), ("b", MinMaxScaler(), ["tenure"]), ("c", "passthrough", ["tenure"])]
+    model, rows = fit(ColumnTransformer(parts), NUMBERS)
+    assert_parity(model, rows, exact=True)
+
+
+def test_columns_that_nothing_reads_are_not_in_the_signature() -> None:
+    model, rows = fit(ColumnTransformer([("a", "drop", ["city"]), ("b", StandardScaler(), ["tenure"])]), EVERYTHING)
+    assert [column.name for column in assert_parity(model, rows, exact=True).columns] == ["tenure"]
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+@pytest.mark.parametrize(
+    "scaler", [MaxAbsScaler(clip=True), StandardScaler(with_mean=False), RobustScaler(with_centering=False)], ids=str
+)
+def test_scalers_multiply_by_the_reciprocal_on_sparse_input(threshold: float, scaler: Any) -> None:
+    prep = ColumnTransformer(
+        [("num", "passthrough", NUMBERS_MISSING), ("cat", OneHotEncoder(handle_unknown="ignore"), TEXTS)],
+        sparse_threshold=threshold,
+    )
+    model, rows = fit(Pipeline([("prep", prep), ("scaler", scaler)]), [*NUMBERS_MISSING, *TEXTS])
+    program = assert_parity(model, rows, exact=True)
+    kinds = {type(node) for node in program.nodes}
+    assert (ir.MultiplyAdd in kinds, ir.Standardize in kinds) == (threshold == 1.0, threshold == 0.0)
+
+
+def test_sparseness_goes_through_unions_and_nested_pipelines() -> None:
+    sparse = make_pipeline(OneHotEncoder(handle_unknown="ignore"), "passthrough")
+    union = FeatureUnion([("a", "drop"), ("b", "passthrough"), ("c", sparse)])
+    model, rows = fit(make_pipeline(union, StandardScaler(with_mean=False), MaxAbsScaler()), ["visits"])
+    assert_parity(model, rows, exact=True)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+def test_a_tree_takes_a_missing_value_from_dense_input_only(threshold: float, nested: bool) -> None:
+    prep = ColumnTransformer(
+        [("num", "passthrough", NUMBERS), ("cat", OneHotEncoder(handle_unknown="ignore"), TEXTS)],
+        sparse_threshold=threshold,
+    )
+    tree: Any = DecisionTreeRegressor(max_depth=3)
+    model, rows = fit(
+        Pipeline([("prep", prep), ("tree", make_pipeline(tree) if nested else tree)]), [*NUMBERS, *TEXTS], "amount"
+    )
+    assert_parity(model, rows, exact=True)
+
+
+def test_weights_multiply_what_a_part_gives() -> None:
+    parts = [
+        ("a", StandardScaler(), ["tenure"]),
+        ("b", OneHotEncoder(), ["contract"]),
+        ("c", "passthrough", ["monthly"]),
+    ]
+    model = ColumnTransformer(parts, transformer_weights={"a": 1 / 3, "b": -2, "c": 0.1})
+    assert_parity(*fit(model, [*NUMBERS, "contract"]), exact=True)
+
+
+def test_pandas_output_changes_nothing() -> None:
+    prep = ColumnTransformer(
+        [
+            ("num", StandardScaler(), NUMBERS),
+            ("cat", OneHotEncoder(sparse_output=False, handle_unknown="ignore"), TEXTS),
+        ]
+    )
+    model, rows = fit(Pipeline([("prep", prep), ("model", LogisticRegression())]), [*NUMBERS, *TEXTS])
+    model.set_output(transform="pandas")
+    assert_parity(model, rows, atol=1e-15)
+
+
+def test_pipeline_ends_in_a_transformer_or_in_nothing() -> None:
+    for last in (StandardScaler(), "passthrough", None, Pipeline([("inner", MinMaxScaler())])):
+        model, rows = fit(Pipeline([("first", MaxAbsScaler()), ("last", last)]), NUMBERS_MISSING)
+        assert assert_parity(model, rows, exact=True).kind is ir.ModelKind.TRANSFORMER
+
+
+def test_input_names_are_found_behind_passthrough_and_drop() -> None:
+    union = FeatureUnion([("none", "drop"), ("scale", StandardScaler())])
+    model, rows = fit(Pipeline([("nothing", None), ("union", union), ("model", Ridge())]), NUMBERS, "amount")
+    assert [column.name for column in assert_parity(model, rows).columns] == NUMBERS
+
+
+def test_messages_name_the_step_by_its_path() -> None:
+    prep = ColumnTransformer([("num", Pipeline([("scaler", StandardScaler()), ("pca", PCA(1))]), NUMBERS)])
+    error = refusal(fit(Pipeline([("prep", prep), ("model", LogisticRegression())]), NUMBERS)[0])
+    assert error.step == "prep.num.pca"
+    assert "PCA" in error.reason
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda part: Pipeline([("middle", part), ("model", LogisticRegression())]),
+        lambda part: make_pipeline(FeatureUnion([("middle", part)]), LogisticRegression()),
+        lambda part: make_pipeline(ColumnTransformer([("middle", part, NUMBERS)]), LogisticRegression()),
+    ],
+)
+def test_a_clusterer_that_is_used_as_a_transformer_is_refused(wrap: Any) -> None:
+    error = refusal(fit(wrap(KMeans(2, n_init=1)), NUMBERS)[0])
+    assert error.step.endswith("middle")
+    assert "KMeans.transform" in error.reason
+
+
+def test_a_function_is_refused() -> None:
+    error = refusal(
+        fit(Pipeline([("log", FunctionTransformer(np.log1p)), ("model", LinearRegression())]), NUMBERS, "amount")[0]
+    )
+    assert error.step == "log"
+
+
+class Louder(StandardScaler):  # type: ignore[misc]
+    def transform(self, X: Any) -> Any:
+        return 10 * super().transform(X)
+
+
+class Loudest(Pipeline, TransformerMixin):  # type: ignore[misc]
+    pass
+
+
+def test_a_subclass_has_no_frontend() -> None:
+    error = refusal(fit(Pipeline([("scale", Louder()), ("model", LogisticRegression())]), NUMBERS)[0])
+    assert (error.step, "Louder" in error.reason) == ("scale", True)
+    assert "Loudest" in refusal(fit(Loudest([("scale", StandardScaler())]), NUMBERS)[0]).reason
+
+
+@pytest.mark.parametrize(
+    "model", [StandardScaler(), churn_pipeline(LogisticRegression()), FeatureUnion([("a", MinMaxScaler())])]
+)
+def test_a_model_that_is_not_fitted_is_refused(model: Any) -> None:
+    assert "not fitted" in refusal(model).reason
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, "model", None, 3.0])
+def test_what_is_no_estimator_is_refused(value: Any) -> None:
+    assert type(value).__name__ in refusal(value).reason
+
+
+def test_a_column_that_is_read_as_text_and_as_numbers_is_refused() -> None:
+    model = FeatureUnion([("text", SimpleImputer(strategy="constant", fill_value="none")), ("codes", OrdinalEncoder())])
+    train = pd.DataFrame({"a": [1.0, 2.0, np.nan]}, dtype=object)
+    error = refusal(model.fit(train))
+    assert (error.step, "'a'" in error.reason) == ("codes", True)
+
+
+def test_missing_values_of_two_kinds_are_refused() -> None:
+    nones, nans = pd.DataFrame({"a": ["x", None]}, dtype=object), pd.DataFrame({"a": ["x", np.nan]}, dtype=object)
+    model = FeatureUnion([("nan", OneHotEncoder()), ("none", OneHotEncoder())]).fit(nans)
+    model.transformer_list[1] = ("none", OneHotEncoder().fit(nones))
+    error = refusal(model)
+    assert error.step == "none"
+    assert "both None and NaN" in error.reason

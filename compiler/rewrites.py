@@ -203,7 +203,7 @@ def _folded(rebuild: _Rebuild, affine: ir.Affine, small: frozenset[int]) -> ir.A
     columns = list(affine.inputs)
     weights, bias = np.array(affine.weights), np.array(affine.bias)
     centered: dict[int, tuple[Ref, float]] = {}
-    used = weights.any(axis=0)
+    used: ir.BoolArray = np.any(weights, axis=0)
     for j in range(len(columns)):
         while used[j] and j not in centered:
             node, column = rebuild.program.nodes[columns[j].node], columns[j].column
@@ -321,7 +321,9 @@ def _with_raw_columns(rebuild: _Rebuild, trees: ir.Trees) -> ir.Trees:
 
 def _missing_left(forest: ir.Forest, missing_left: ir.BoolArray, feature: int, fill: float) -> ir.BoolArray:
     here = forest.feature == feature
-    result = np.where(here & (forest.category_set < 0), np.less_equal(fill, forest.threshold), missing_left)
+    result = missing_left.copy()
+    by_threshold = here & (forest.category_set < 0)
+    result[by_threshold] = fill <= forest.threshold[by_threshold]
     for at in np.flatnonzero(here & (forest.category_set >= 0)):
         result[at] = fill in forest.category_sets[forest.category_set[at]]
     return result

@@ -137,12 +137,13 @@ def adversarial(space: Space, bases: Sequence[Row], *, max_rows: int = MAX_ROWS,
     return _cases(space, rows)
 
 
-def perturbed(space: Space, rows: Sequence[Row], *, seed: int = 0) -> Cases:
-    """Real rows, each with one column put on or beside a value at which the model changes its mind."""
+def perturbed(space: Space, rows: Sequence[Row], count: int, *, seed: int = 0) -> Cases:
+    """`count` real rows, each with one column put on or beside a value at which the model changes its mind."""
     edges = space.edges(rows)
-    random.Random(seed).shuffle(edges)  # noqa: S311 - repeatable on purpose
-    moved = [edges[number % len(edges)] for number in range(len(rows))] if edges else []
-    return _cases(space, [(name, {**row, name: value}) for row, (name, value) in zip(rows, moved, strict=False)])
+    chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
+    chance.shuffle(edges)
+    turns = [edges[turn % len(edges)] for turn in range(count)] if edges else []
+    return _cases(space, [(name, {**chance.choice(rows), name: value}) for name, value in turns])
 
 
 def synthetic_bases(space: Space, quantiles: Mapping[str, Sequence[Value]], common: Mapping[str, Value]) -> list[Row]:
@@ -151,7 +152,7 @@ def synthetic_bases(space: Space, quantiles: Mapping[str, Sequence[Value]], comm
     A text that is none of the model's categories is left out, lest the stored cases hold what only the table should.
     Where the table says nothing (it is empty), the model's probes do.
     """
-    count = max((len(values) for values in quantiles.values()), default=1)
+    count = max([1, *(len(values) for values in quantiles.values())])
     return [{p.name: _base_value(space, p, turn, quantiles, common) for p in space.parameters} for turn in range(count)]
 
 

@@ -31,6 +31,7 @@ T = TypeVar("T")
 SECONDS = 3.0  # what real rows may cost: an ensemble in plpgsql takes half a millisecond a row for its three functions
 MAX_ROWS = 10_000
 MIN_REAL_ROWS = 1000
+MOVES = 10  # how often a real row may come back with another of its columns moved
 _EMPTY = "the table is empty: adversarial rows only"
 
 
@@ -158,9 +159,8 @@ class _Trial:
             cases, found = self._try(lambda: self._table.rows(self._it.functions, limit))
         except psycopg2.Error as error:
             _reraise_unless_function(error)
-            # Reading the table alone raises the reader's own errors, which are not the functions'.
-            cases, _ = self._table.rows((), limit)
-            found = self._one_by_one(cases)
+            self._blame(error, limit)
+            return
         if not len(cases):
             self._notes.append(_EMPTY)
             return
@@ -170,8 +170,21 @@ class _Trial:
             rows: list[Row] = [
                 dict(zip(cases.columns, r, strict=True)) for r in zip(*cases.columns.values(), strict=True)
             ]
-            moved = perturbed(space, rows[: limit // 2])
+            moved = perturbed(space, rows, min(limit // 2, MOVES * len(rows)))
             self.made_up(moved, judge.answers(moved.columns))
+
+    def _blame(self, error: psycopg2.Error, limit: int) -> None:
+        """Finds the functions that raise for rows of the table. Where none does, reading the table itself fails."""
+        raising = False
+        for function in self._it.functions:
+            try:
+                self._try(lambda: self._table.rows((function,), limit))  # noqa: B023 - called at once
+            except psycopg2.Error as found:
+                self._errors[function.suffix] = f"{_raises(found)} when called with a row of the table"
+                raising = True
+        if not raising:
+            raise error
+        self._table.rows((), limit)
 
     def report(self) -> ParityReport:
         """The verdict so far."""
@@ -225,9 +238,7 @@ class _Trial:
             if half is None or next_error is None:
                 break
             cases, error = half, next_error
-        state = error.pgcode or "unknown"
-        varied = f" where {cases.varied[0]} varied" if len(cases) == 1 and cases.varied[0] else ""
-        return f"raises SQLSTATE {state} ({psycopg2.errorcodes.lookup(state).lower()}){varied}"
+        return f"{_raises(error)} where {cases.varied[0]} varied" if len(cases) == 1 else _raises(error)
 
     def _try(self, ask: Callable[[], T]) -> T:
         """Runs it under a savepoint, so that its error leaves the transaction usable."""
@@ -247,6 +258,11 @@ def _savepoint(cursor: Any) -> Iterator[None]:
     finally:
         if not cursor.connection.closed:
             cursor.execute("RELEASE SAVEPOINT pgscore_gate")
+
+
+def _raises(error: psycopg2.Error) -> str:
+    state = error.pgcode or "unknown"
+    return f"raises SQLSTATE {state} ({psycopg2.errorcodes.lookup(state).lower()})"
 
 
 def _reraise_unless_function(error: psycopg2.Error) -> None:

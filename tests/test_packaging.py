@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
+import sys
 import tomllib
 import zipfile
 from pathlib import Path
@@ -51,12 +53,13 @@ def test_every_import_is_a_declared_dependency() -> None:
     # scikit-learn itself requires these.
     brought = {"joblib", "scipy"}
     ours = {"pgscore", "__future__"}
-    modules = set()
+    modules: set[str] = set()
     for path in [p for folder in ("pgscore", "compiler", "procedures") for p in (ROOT / folder).rglob("*.py")]:
-        for module in re.findall(r"^\s*(?:from|import) ([a-z]\w*)", path.read_text(), re.M):
-            modules.add(module)
-    import sys
-
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                modules.add(node.module.split(".")[0])
     third_party = modules - set(sys.stdlib_module_names) - ours - brought - {"plpy"}
     missing = {m for m in third_party if distribution.get(m, m).lower() not in declared}
     assert not missing

@@ -8,7 +8,8 @@ Its rules, and what follows:
 - A missing value follows `nodes_missing_value_tracks_true`, else it goes to the false branch.
 - Its set membership (BRANCH_MEMBER) rounds values to whole numbers. Each set becomes a column of its own instead: 0
   where the value is in the set, 1 where not, NaN where missing; the tree compares it with 0.5.
-- A root that is a leaf is written as a split whose branches are that leaf.
+- A root that is a leaf is written as a split with two equal leaves. (A split whose branches are one leaf is allowed, but
+  onnxruntime before 1.24 counts that leaf twice.)
 """
 
 from __future__ import annotations
@@ -127,14 +128,15 @@ def _ensemble(forest: ir.Forest, base: FloatArray) -> Any:
     tree_of = _trees_of_nodes(forest)
     is_leaf = forest.feature < 0
     split, leaf = (tree_of >= 0) & ~is_leaf, (tree_of >= 0) & is_leaf
-    # Splits and leaves are numbered apart; the splits that stand for roots that are leaves follow the others.
+    # Splits and leaves are numbered apart. The splits for roots that are leaves follow the others, as do second leaves.
     number = np.full(len(is_leaf), -1)
     number[split], number[leaf] = np.arange(split.sum()), np.arange(leaf.sum())
     stumps = forest.roots[is_leaf[forest.roots]]
-    root_number = number.copy()
-    root_number[stumps] = split.sum() + np.arange(len(stumps))
-    true, false = np.append(forest.left[split], stumps), np.append(forest.right[split], stumps)
     zeros = np.zeros(len(stumps), dtype=np.int64)
+    roots = number.copy()
+    roots[stumps] = split.sum() + np.arange(len(stumps))
+    left, right = forest.left[split], forest.right[split]
+    leaves = np.append(np.flatnonzero(leaf), stumps)
     feature = np.append(forest.feature[split], zeros)
 
     node = onnx.helper.make_node("TreeEnsemble", [], [], domain=ML_DOMAIN)
@@ -142,17 +144,17 @@ def _ensemble(forest: ir.Forest, base: FloatArray) -> Any:
         onnx.helper.make_attribute("n_targets", len(base)),
         onnx.helper.make_attribute("aggregate_function", _SUM),
         onnx.helper.make_attribute("post_transform", _NO_TRANSFORM),
-        _ints("tree_roots", root_number[forest.roots]),
+        _ints("tree_roots", roots[forest.roots]),
         _ints("nodes_featureids", feature),
         _tensor("nodes_splits", np.append(forest.threshold[split], zeros)),
         _tensor("nodes_modes", np.full(len(feature), _LEQ, dtype=np.uint8)),
-        _ints("nodes_truenodeids", number[true]),
-        _ints("nodes_trueleafs", is_leaf[true].astype(np.int64)),
-        _ints("nodes_falsenodeids", number[false]),
-        _ints("nodes_falseleafs", is_leaf[false].astype(np.int64)),
+        _ints("nodes_truenodeids", np.append(number[left], number[stumps])),
+        _ints("nodes_trueleafs", np.append(is_leaf[left], zeros + 1)),
+        _ints("nodes_falsenodeids", np.append(number[right], leaf.sum() + np.arange(len(stumps)))),
+        _ints("nodes_falseleafs", np.append(is_leaf[right], zeros + 1)),
         _ints("nodes_missing_value_tracks_true", np.append(forest.missing_left[split], zeros)),
-        _ints("leaf_targetids", forest.output[tree_of[leaf]]),
-        _tensor("leaf_weights", forest.value[leaf, 0]),
+        _ints("leaf_targetids", forest.output[tree_of[leaves]]),
+        _tensor("leaf_weights", forest.value[leaves, 0]),
     ])  # fmt: skip
     return node
 

@@ -167,8 +167,15 @@ class Builder:
         return self.add(ir.Check(refs, low=-limit, high=limit, missing=missing)) if refs else refs
 
     def finish(self, predictions: Predictions | Block) -> ir.Program:
-        """The program of the whole model. Input columns that nothing reads are left out of its signature."""
+        """The program of the whole model. Input columns that nothing reads are left out of its signature.
+
+        Raises UnsupportedError for a result that is no table of numbers.
+        """
         outputs = _outputs(predictions)
+        if any(self.dtype(ref) is Dtype.TEXT for output in outputs for ref in output.columns):
+            self.refuse("its result holds text", "end it with an encoder or a predictor")
+        if not all(output.columns for output in outputs):
+            self.refuse("its result has no columns", "train it on columns that hold values")
         kind = predictions.kind if isinstance(predictions, Predictions) else ir.ModelKind.TRANSFORMER
         keep = ir.needed(self.nodes, outputs)
         used = [i for i in range(len(self.names)) if keep[i]]

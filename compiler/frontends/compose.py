@@ -6,6 +6,8 @@ instead of dividing, and no predictor takes a missing value. So each step is tol
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -26,10 +28,10 @@ def pipeline(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block | 
         sparse = _gives_sparse(step, sparse)
     if _passes(last) or not hasattr(last, "predict"):
         return _transform(builder, last_name, last, columns, sparse=sparse)
-    with builder.step(last_name):
+    with _step(builder, last_name, sparse=sparse):
         if sparse and type(last) is not Pipeline:
             columns = builder.finite(columns)
-        return _with_sparse(builder, last, columns, sparse)
+        return builder.convert(last, columns)
 
 
 def column_transformer(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
@@ -87,18 +89,16 @@ def _drops(part: Any) -> bool:
 def _transform(builder: Builder, name: str, part: Any, columns: ir.Block, *, sparse: bool) -> ir.Block:
     if _passes(part):
         return columns
-    with builder.step(name):
-        result = _with_sparse(builder, part, columns, sparse, transform=True)
-    assert not isinstance(result, Predictions)  # noqa: S101  Builder.transform refuses them
-    return result
+    with _step(builder, name, sparse=sparse):
+        return builder.transform(part, columns)
 
 
-def _with_sparse(
-    builder: Builder, part: Any, columns: ir.Block, sparse: bool, *, transform: bool = False
-) -> ir.Block | Predictions:
+@contextmanager
+def _step(builder: Builder, name: str, *, sparse: bool) -> Iterator[None]:
     before, builder.sparse = builder.sparse, sparse
     try:
-        return builder.transform(part, columns) if transform else builder.convert(part, columns)
+        with builder.step(name):
+            yield
     finally:
         builder.sparse = before
 

@@ -104,5 +104,5 @@ def _fills(estimator: Any, builder: Builder) -> dict[int, str | float]:
         elif isinstance(value, (int, float, np.number, np.bool_)) and not np.isinf(value):
             fills[i] = float(value)
         else:
-            builder.refuse(f"it fills in {value!r}, which is neither text nor a finite number", "fill in one of the two")
+            builder.refuse(f"it fills in {value!r}, neither text nor a finite number", "fill in one of the two")
     return fills

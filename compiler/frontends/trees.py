@@ -1,8 +1,7 @@
 """Single trees and forests of scikit-learn's `tree` module: DecisionTree*, ExtraTree*, RandomForest*, ExtraTrees*.
 
-A row is rounded to float32 and compared with a float64 threshold: see float32.py. Rows beyond float32 are refused, and
-missing values where scikit-learn cannot place them: in sparse rows. Else a missing value goes somewhere also where the
-tree saw none in training.
+A row is rounded to float32 and compared with a float64 threshold: see float32.py. Rows beyond float32 are refused. A
+missing value goes its learned way, or with most rows where training saw none; in sparse rows compose.py refuses it.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def _mean_of(estimator: Any, trees: Sequence[Any], columns: ir.Block, builder: B
     if estimator.n_outputs_ > 1:
         builder.refuse("it predicts several outputs", "train one model for each output")
     width = estimator.n_classes_ if is_classifier(estimator) else 1
-    missing = get_tags(trees[0]).input_tags.allow_nan and not builder.sparse
+    missing = get_tags(trees[0]).input_tags.allow_nan
     rows = builder.finite(columns, missing=missing, limit=ir.FLOAT32_LIMIT)
     arrays = [t.tree_ for t in trees]
     nodes = stack(arrays, [a.value[:, 0, :width] for a in arrays], np.full(len(arrays), -1), builder)

@@ -62,7 +62,7 @@ def run(arguments: Sequence[str]) -> int:
     except typer.TyperException as error:
         # Usage errors carry the context of the command that was being read.
         command = getattr(getattr(error, "ctx", None), "command_path", "pgscore")
-        return _fail(f"{error.format_message()} Try `{command} --help`.", USAGE, debug)
+        return _fail(f"{error.format_message().rstrip('.')}. Try `{command} --help`.", USAGE, debug)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", INTERRUPTED, debug)
     except Exception as error:  # noqa: BLE001 (the last line of defence: users get a line, not a traceback)

@@ -217,7 +217,7 @@ def history(session: Session, name: ModelName) -> Reply:
     from pgscore.procedures.lifecycle import history as read
 
     with session.connection() as connection:
-        events = [plain(event) for event in read(connection, name)]
+        events = read(connection, name)
     header = {"at": "at", "action": "action", "alias": "alias", "from_version": "from", "to_version": "to", "by": "by"}
     return rows(header, events, f"{name} has no history")
 

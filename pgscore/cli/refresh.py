@@ -68,7 +68,7 @@ def list_jobs(session: Session) -> Reply:
     from pgscore.procedures.refresh import list_jobs as read
 
     with session.connection() as connection:
-        jobs = [plain(job) for job in read(connection)]
+        jobs = read(connection)
     header = {"job": "job", "model": "model", "alias": "alias", "source": "from", "target": "into", "mode": "mode"}
     return rows(header, jobs, "No jobs yet: pgscore refresh create")
 

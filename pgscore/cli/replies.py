@@ -55,12 +55,12 @@ def script(statements: Sequence[Statement], dry_run: bool, done: str, **data: ob
 
 def rows(header: Mapping[str, str], values: Sequence[Any], nothing: str, exit_code: int = 0) -> Reply:
     """A table: for people the columns in `header` (key to heading), in JSON all; `nothing` is said of an empty one."""
-    items = [plain(value) for value in values]
 
     def show(console: Console) -> None:
-        if items:
-            console.print(output.table(list(header.values()), [[row[key] for key in header] for row in items]))
+        if values:
+            cells = [[row[key] if isinstance(row, Mapping) else getattr(row, key) for key in header] for row in values]
+            console.print(output.table(list(header.values()), cells))
         else:
             console.print(nothing)
 
-    return Reply(items, show, exit_code)
+    return Reply([plain(value) for value in values], show, exit_code)

@@ -14,7 +14,7 @@ from rich.text import Text
 from pgscore.cli import output
 from pgscore.errors import RefusedError
 
-LONGEST_LINE = 110
+LONGEST_LINE = 100
 """Longer lines of a query's answer are cut: the plan of an inlined model is one line of thousands of characters."""
 
 
@@ -70,24 +70,33 @@ class Stage:
                 done = cursor.statusmessage
         finally:
             connection.close()
-        if header:
-            self.rows(header, answer[:rows], len(answer))
-        else:
-            output.console().print(done)
+        output.console().print("\n".join(as_psql(header, answer, rows)) if header else done)
         return answer
 
-    def rows(self, header: Sequence[str], rows: Sequence[Sequence[Any]], total: int | None = None) -> None:
-        """Prints a query's answer."""
-        cut = [[_cut(value) for value in row] for row in rows]
-        output.console().print(output.table(header, cut))
-        if total is not None and total > len(rows):
-            self.say(f"… {total:,} rows")
+    def python(self, expression: str, value: object) -> None:
+        """Shows a line of Python and its value."""
+        self._print(f"\n>>> {expression}", "green")
+        output.console().print(repr(value))
 
     def _print(self, text: str, style: str) -> None:
         output.console().print(Text(text, style))
 
 
-def _cut(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > LONGEST_LINE:
-        return value[:LONGEST_LINE] + f" … ({len(value):,} characters)"
-    return value
+def as_psql(header: Sequence[str], answer: Sequence[Sequence[Any]], rows: int) -> list[str]:
+    """The lines that psql prints for an answer; only the first `rows` of its rows."""
+    numeric = [bool(answer) and all(isinstance(row[i], int | float) for row in answer) for i in range(len(header))]
+    cells = [[_cut("" if value is None else str(value)) for value in row] for row in answer[:rows]]
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+
+    def line(values: Sequence[str]) -> str:
+        fit = [v.rjust(w) if right else v.ljust(w) for v, w, right in zip(values, widths, numeric, strict=True)]
+        return (" " + " | ".join(fit)).rstrip()
+
+    shown = [line(row) for row in cells] + (["…"] if len(answer) > rows else [])
+    names = " | ".join(name.center(width) for name, width in zip(header, widths, strict=True))
+    rule = "-+-".join("-" * width for width in widths)
+    return [f" {names}".rstrip(), f"-{rule}-", *shown, f"({len(answer):,} row{'s' if len(answer) != 1 else ''})"]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_LINE else f"{text[:LONGEST_LINE]} … ({len(text):,} characters)"

@@ -120,7 +120,7 @@ def _tour(stage: Stage, folder: Path) -> None:
     stage.shell("pgscore history churn")
 
     stage.title("How long it took")
-    output.console().print(output.table(["step", "seconds"], [[what, round(took, 2)] for what, took in stage.timings]))
+    output.console().print(output.table(["seconds", "step"], [[f"{took:7.2f}", what] for what, took in stage.timings]))
     stage.say("The server stops now, and its data is deleted. Next: `pgscore install --dsn …` on a server of yours.")
 
 
@@ -137,8 +137,7 @@ def _load(stage: Stage, frame: Any) -> None:
 
 
 def _python_says(stage: Stage, model: Any, frame: Any) -> None:
-    stage.say("The model itself, in Python: model.predict_proba(first_five)[:, 1], model.predict(first_five)")
+    """The same five customers through the model itself."""
     first = churn.inputs(frame.sort_values(churn.KEY).head(5))
-    stage.rows(
-        ["churn", "label"], list(zip(model.predict_proba(first)[:, 1].tolist(), model.predict(first), strict=True))
-    )
+    stage.python("model.predict_proba(first_five)[:, 1]", model.predict_proba(first)[:, 1].tolist())
+    stage.python("model.predict(first_five)", model.predict(first).tolist())

@@ -84,7 +84,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = {
         "logistic": LogisticRegression(),
         "forest": RandomForestClassifier(n_estimators=5, max_depth=4, random_state=0),
-        "neighbours": KNeighborsClassifier(),
+        "neighbours": KNeighborsClassifier(algorithm="brute"),
     }
     for name, model in models.items():
         skops.io.dump(pipeline(model).fit(x, y), folder / f"{name}.skops")

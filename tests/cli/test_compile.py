@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import psycopg2
-import skops.io
+
+import pgscore as package
 
 from .conftest import customers, pgscore
 
@@ -16,7 +17,7 @@ from .conftest import customers, pgscore
 def test_the_sql_script_answers_as_the_model(shop: str, files: Path, tmp_path: Path) -> None:
     script = tmp_path / "logistic.sql"
     assert pgscore("compile", files / "logistic.skops", "--to", "sql", "-o", script).code == 0
-    model = skops.io.load(files / "logistic.skops", trusted=[])
+    model = package.load_model(files / "logistic.skops").estimator
     frame = customers()
     expected = model.predict_proba(frame.drop(columns="customer_id"))[:, 1]
     with contextlib.closing(psycopg2.connect(shop)) as connection, connection.cursor() as cursor:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -13,18 +14,30 @@ from pgscore.procedures.connection import errors
 from pgscore.procedures.deploy import deploy
 from pgscore.procedures.lifecycle import drop, history, list_models, promote, rollback, show
 
+from ..support.databases import copied, template
+from ..support.servers import Server
 from ..support.tiny import FRAME, NUMBERS, classifier, labeller, make_customers, opened, query, regressor, value
 
 MODELS = [classifier(1.0), classifier(0.01), classifier(0.0001)]
 
 
+def three_versions(connection: Any) -> None:
+    make_customers(connection)
+    for model in MODELS:
+        deploy(connection, model, name="churn", table="customers")
+
+
 @pytest.fixture
-def connection(installed: str) -> Iterator[Any]:
-    """Three versions of `churn`; the first is live."""
-    with opened(installed) as connection:
-        make_customers(connection)
-        for model in MODELS:
-            deploy(connection, model, name="churn", table="customers")
+def dsn(server: Server) -> Iterator[str]:
+    """A database with three versions of `churn`; the first is live."""
+    source = template(server, "pgscore_three_versions", three_versions, template(server))
+    with copied(server, source) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def connection(dsn: str) -> Iterator[Any]:
+    with opened(dsn) as connection:
         yield connection
 
 
@@ -137,28 +150,23 @@ STORING = {
         CREATE INDEX by_score ON public.customers (public.f(customers))""",
     "check constraint": """
         ALTER TABLE public.customers ADD CONSTRAINT by_score CHECK (score.churn(tenure, monthly::float8) < 2)""",
+    "generated column": """
+        CREATE TABLE public.g (t integer, m float8, by_score float8 GENERATED ALWAYS AS (score.churn(t, m)) STORED)""",
 }
 
 
-@pytest.mark.parametrize("what", STORING)
-def test_promote_refuses_while_something_stores_results(connection: Any, what: str) -> None:
-    query(connection, STORING[what])
-    with pytest.raises(RefusedError, match=r"by_score.* would keep results of the old one.*score\.churn_v2"):
-        promote(connection, "churn", 2)
+def test_promote_refuses_while_something_stores_results(connection: Any, server: Server) -> None:
+    for what, statements in STORING.items():
+        if "GENERATED" in statements and server.major == 15:
+            continue  # it takes no STABLE function there
+        with connection.cursor() as cursor:
+            cursor.execute(statements)
+            with pytest.raises(RefusedError) as caught, errors():
+                cursor.execute("SELECT pgscore.promote('churn', 2)")
+        assert re.search(r"by_score.* would keep results of the old one.*score\.churn_v2", str(caught.value)), what
+        connection.rollback()
     assert show(connection, "churn").version == 1
-
-
-def test_promote_refuses_generated_columns(installed18: str) -> None:
-    with opened(installed18) as connection:  # PostgreSQL 15 takes no STABLE function there
-        make_customers(connection)
-        for model in MODELS[:2]:
-            deploy(connection, model, name="churn", table="customers")
-        query(
-            connection,
-            "CREATE TABLE public.g (t integer, m float8, by_score float8 GENERATED ALWAYS AS (score.churn(t, m)) STORED)",
-        )
-        with pytest.raises(RefusedError, match=r"generated column by_score of table public\.g"):
-            promote(connection, "churn", 2)
+    promote(connection, "churn", 2)
 
 
 def test_versioned_functions_may_be_stored_and_views_follow(connection: Any) -> None:
@@ -178,7 +186,10 @@ def test_a_changed_result_is_refused_only_while_something_depends_on_it(connecti
     ):
         promote(connection, "churn", 4)
     query(connection, "DROP VIEW public.v")
-    query(connection, "CREATE ROLE analyst_of_labels; GRANT EXECUTE ON FUNCTION score.churn(public.customers) TO analyst_of_labels")
+    query(
+        connection,
+        "CREATE ROLE analyst_of_labels; GRANT EXECUTE ON FUNCTION score.churn(public.customers) TO analyst_of_labels",
+    )
     promote(connection, "churn", 4)
     assert value(connection, "SELECT score.churn(c) FROM public.customers c WHERE id = 3") == "high"
     granted = "SELECT has_function_privilege('analyst_of_labels', 'score.churn(public.customers)', 'EXECUTE')"
@@ -195,7 +206,10 @@ def test_companions_come_and_go_with_the_version(connection: Any) -> None:
 
 
 def test_other_inputs_replace_the_named_form(connection: Any) -> None:
-    query(connection, "CREATE TABLE public.leads (tenure bigint, monthly float8)")
+    query(
+        connection,
+        "CREATE TABLE public.leads (tenure bigint, monthly float8); INSERT INTO public.leads VALUES (3, 4.5)",
+    )
     deploy(connection, classifier(), name="churn", table="leads", promote=True)
     forms = "SELECT oid::regprocedure::text FROM pg_proc WHERE proname = 'churn' AND pronamespace = 'score'::regnamespace ORDER BY 1"
     assert query(connection, forms) == [("score.churn(bigint,double precision)",), ("score.churn(leads)",)]
@@ -229,17 +243,17 @@ def test_models_whose_function_names_would_meet(connection: Any) -> None:
     deploy(connection, MODELS[0], name="churn_rate", table="customers")
 
 
-def test_a_promoter_promotes_and_nobody_else(connection: Any, installed: str) -> None:
+def test_a_promoter_promotes_and_nobody_else(connection: Any, dsn: str) -> None:
     query(connection, "CREATE ROLE prom LOGIN IN ROLE pgscore_promoter; CREATE ROLE scor LOGIN IN ROLE pgscore_scorer")
     try:
-        with opened(installed.replace("postgres@", "prom@")) as promoter:
+        with opened(dsn.replace("postgres@", "prom@")) as promoter:
             assert promote(promoter, "churn", 2) == 1
             assert rollback(promoter, "churn") == 1
             assert [model.live for model in list_models(promoter)] == [1]
             assert history(promoter, "churn")[-1].by == "prom"
             with pytest.raises(RightsError):
                 drop(promoter, "churn")
-        with opened(installed.replace("postgres@", "scor@")) as scorer:
+        with opened(dsn.replace("postgres@", "scor@")) as scorer:
             with pytest.raises(RightsError):
                 promote(scorer, "churn", 2)
             with pytest.raises(RightsError):
@@ -248,24 +262,24 @@ def test_a_promoter_promotes_and_nobody_else(connection: Any, installed: str) ->
         query(connection, "DROP ROLE prom; DROP ROLE scor")
 
 
-def test_a_lock_is_not_waited_for_long(connection: Any, installed: str) -> None:
-    with opened(installed) as other, other.cursor() as cursor:
+def test_a_lock_is_not_waited_for_long(connection: Any, dsn: str) -> None:
+    with opened(dsn) as other, other.cursor() as cursor:
         cursor.execute("SELECT FROM pgscore.aliases FOR UPDATE")
         with connection, connection.cursor() as own, pytest.raises(RefusedError, match="holds a lock"), errors():
             own.execute("ALTER FUNCTION pgscore.promote(text, integer, text) SET lock_timeout = '50ms'")
             own.execute("SELECT pgscore.promote('churn', 2)")
 
 
-def test_a_running_deploy_does_not_hold_up_a_rollback(connection: Any, installed: str) -> None:
+def test_a_running_deploy_does_not_hold_up_a_rollback(connection: Any, dsn: str) -> None:
     promote(connection, "churn", 2)
-    with opened(installed) as other, other.cursor() as cursor:
+    with opened(dsn) as other, other.cursor() as cursor:
         cursor.execute("UPDATE pgscore.models SET last_version = last_version + 1")
         assert rollback(connection, "churn") == 1
 
 
-def test_concurrent_promotes_go_one_after_the_other(connection: Any, installed: str) -> None:
+def test_concurrent_promotes_go_one_after_the_other(connection: Any, dsn: str) -> None:
     def run(version: int) -> None:
-        with opened(installed) as own:
+        with opened(dsn) as own:
             barrier.wait()
             promote(own, "churn", version)
 

@@ -1,4 +1,4 @@
-"""Databases with pgscore in them: a template is installed once a session on each server, and copied for each test.
+"""Databases with pgscore in them: a template is made once a session on each server, and copied for each test.
 
 A copy takes a tenth of a second. Roles belong to the whole server, so tests never drop the three that install made.
 """
@@ -6,7 +6,7 @@ A copy takes a tenth of a second. Roles belong to the whole server, so tests nev
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,8 +17,6 @@ from pgscore.procedures.connection import connect
 from pgscore.procedures.install import install
 
 from .servers import Server
-
-_TEMPLATE = "pgscore_template"
 
 
 @contextmanager
@@ -32,25 +30,30 @@ def _maintenance(server: Server) -> Iterator[Any]:
         connection.close()
 
 
-def template(server: Server) -> str:
-    """The name of the database with pgscore installed, made when it is first asked for."""
+def template(
+    server: Server,
+    name: str = "pgscore_template",
+    prepare: Callable[[Any], object] = install,
+    source: str = "template1",
+) -> str:
+    """The database `name`; when it is first asked for, a copy of `source` that `prepare(connection)` has worked on."""
     with _maintenance(server) as cursor:
-        cursor.execute("SELECT FROM pg_catalog.pg_database WHERE datname = %s", (_TEMPLATE,))
+        cursor.execute("SELECT FROM pg_catalog.pg_database WHERE datname = %s", (name,))
         if cursor.rowcount:
-            return _TEMPLATE
-        cursor.execute(f"CREATE DATABASE {_TEMPLATE}")
-    connection = connect(server.dsn(_TEMPLATE))
+            return name
+        cursor.execute(f"CREATE DATABASE {name} TEMPLATE {source}")
+    connection = connect(server.dsn(name))
     try:
-        install(connection)
+        prepare(connection)
     finally:
         connection.close()
-    return _TEMPLATE
+    return name
 
 
 @contextmanager
-def installed_database(server: Server) -> Iterator[str]:
-    """The DSN, as superuser, of a fresh database with pgscore installed."""
-    source, name = template(server), f"t_{uuid.uuid4().hex[:12]}"
+def copied(server: Server, source: str) -> Iterator[str]:
+    """The DSN, as superuser, of a fresh copy of the database."""
+    name = f"t_{uuid.uuid4().hex[:12]}"
     with _maintenance(server) as cursor:
         cursor.execute(f"CREATE DATABASE {name} TEMPLATE {source}")
     try:
@@ -63,19 +66,19 @@ def installed_database(server: Server) -> Iterator[str]:
 @pytest.fixture
 def installed(server: Server) -> Iterator[str]:
     """A database with pgscore installed, on every server."""
-    with installed_database(server) as dsn:
+    with copied(server, template(server)) as dsn:
         yield dsn
 
 
 @pytest.fixture
 def installed15(server15: Server) -> Iterator[str]:
     """A database with pgscore installed, on PostgreSQL 15."""
-    with installed_database(server15) as dsn:
+    with copied(server15, template(server15)) as dsn:
         yield dsn
 
 
 @pytest.fixture
 def installed18(server18: Server) -> Iterator[str]:
     """A database with pgscore installed, on PostgreSQL 18."""
-    with installed_database(server18) as dsn:
+    with copied(server18, template(server18)) as dsn:
         yield dsn

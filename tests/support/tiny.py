@@ -17,7 +17,13 @@ from sklearn.preprocessing import OneHotEncoder
 from pgscore.compiler.load import LoadedModel, describe
 from pgscore.procedures.connection import connect
 
-ROWS = [(1, 1, 29.5, "basic"), (2, 24, 80.25, "full"), (3, 60, 19.75, "basic"), (4, 3, 99.0, "none"), (5, 12, 55.5, "full")]
+ROWS = [
+    (1, 1, 29.5, "basic"),
+    (2, 24, 80.25, "full"),
+    (3, 60, 19.75, "basic"),
+    (4, 3, 99.0, "none"),
+    (5, 12, 55.5, "full"),
+]
 CUSTOMERS = "CREATE TABLE public.customers (id integer PRIMARY KEY, tenure integer, monthly numeric(8,2), plan text)"
 FRAME = pd.DataFrame(ROWS, columns=["id", "tenure", "monthly", "plan"])
 NUMBERS = ["tenure", "monthly"]

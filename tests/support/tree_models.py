@@ -232,7 +232,10 @@ def _gradient_boosting_group() -> dict[type, dict[str, Callable[[], Example]]]:
             "exponential": _example(partial(classifier, loss="exponential"), two, exact=False),
             "zero": _example(partial(classifier, init="zero", learning_rate=0.37), three, exact=False),
             "uniform": _example(partial(classifier, init=DummyClassifier(strategy="uniform")), two, exact=False),
-            "constant": _example(
+            "certain": _example(
+                lambda: classifier(init=DummyClassifier(strategy="constant", constant=True)), two, exact=False
+            ),
+            "frequent": _example(
                 lambda: classifier(init=DummyClassifier(strategy="most_frequent")), three, exact=False
             ),
             "tree": _example(lambda: classifier(init=DecisionTreeClassifier(max_depth=2)), two, exact=False),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnxruntime
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_limits
 
 from pgscore.compiler import ir
 from pgscore.compiler.backends import numpy as reference
@@ -21,6 +22,13 @@ from ...support.models import all_examples
 from ..frontends.parity import answers
 
 EXAMPLES = all_examples()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """The models predict a few rows many times: threads that wait for each other would be most of the time."""
+    with threadpool_limits(limits=1):
+        yield
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -35,7 +43,12 @@ def test_equals_the_model(name: str) -> None:
         start += len(output.columns)
         expected, refused = answers(getattr(example.estimator, output.method.value), rows)
         assert np.isnan(got[refused]).all(), f"{output.method.value}: scores rows that the model refuses"
-        _assert_equal(output, got[~refused], expected, exact=example.exact)
+        _assert_equal(output, got[~refused], expected, exact=example.exact and not _has_exponentials(program))
+
+
+def _has_exponentials(program: ir.Program) -> bool:
+    """Two libraries' exp may differ in the last bit."""
+    return any(isinstance(node, (ir.Exp, ir.Sigmoid, ir.Softmax)) for node in program.nodes)
 
 
 def _rows(program: ir.Program, frame: pd.DataFrame) -> tuple[Any, dict[str, npt.NDArray[Any]]]:

@@ -41,7 +41,7 @@ def assert_parity(
     assert outputs, "the program gives nothing"
     refused = refusals(getattr(estimator, program.outputs[0].method.value), rows)
     for output in program.outputs:
-        expected = answers(getattr(estimator, output.method.value), rows[~refused])
+        expected = _call(getattr(estimator, output.method.value), rows[~refused])
         got = outputs[output.method]
         assert np.isnan(got[refused]).all(), f"{output.method.value}: the model refuses rows that the program scores"
         _assert_equal(output, got[~refused], expected, exact=exact, rtol=rtol, atol=atol)
@@ -56,7 +56,7 @@ def refusals(method: Callable[[Any], Any], rows: Any) -> npt.NDArray[np.bool_]:
     while stack:
         start, stop = stack.pop()
         try:
-            answers(method, rows[start:stop])
+            _call(method, rows[start:stop])
         except ValueError:
             if stop - start == 1:
                 refused[start] = True
@@ -67,8 +67,13 @@ def refusals(method: Callable[[Any], Any], rows: Any) -> npt.NDArray[np.bool_]:
     return refused
 
 
-def answers(method: Callable[[Any], Any], rows: Any) -> Values:
-    """What the method gives, dense, one row for each row."""
+def answers(method: Callable[[Any], Any], rows: Any) -> tuple[Values, npt.NDArray[np.bool_]]:
+    """(answers for the rows that the model accepts, which rows it refuses)."""
+    refused = refusals(method, rows)
+    return _call(method, rows[~refused]), refused
+
+
+def _call(method: Callable[[Any], Any], rows: Any) -> Values:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         part = method(rows)

@@ -217,6 +217,17 @@ def test_a_column_that_is_read_as_text_and_as_numbers_is_refused() -> None:
     assert (error.step, "'a'" in error.reason) == ("codes", True)
 
 
+def test_a_result_that_holds_text_is_refused() -> None:
+    imputer = SimpleImputer(strategy="most_frequent")
+    assert "text" in refusal(fit(imputer, TEXTS)[0]).reason
+    parts = [("onehot", OneHotEncoder(), ["city"]), ("same", "passthrough", ["city"])]
+    assert "text" in refusal(fit(ColumnTransformer(parts), TEXTS)[0]).reason
+
+
+def test_a_result_without_columns_is_refused() -> None:
+    assert "no columns" in refusal(SimpleImputer().fit(pd.DataFrame({"a": [np.nan, np.nan]}))).reason
+
+
 def test_missing_values_of_two_kinds_are_refused() -> None:
     nones, nans = pd.DataFrame({"a": ["x", None]}, dtype=object), pd.DataFrame({"a": ["x", np.nan]}, dtype=object)
     model = FeatureUnion([("nan", OneHotEncoder()), ("none", OneHotEncoder())]).fit(nans)

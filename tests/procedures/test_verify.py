@@ -1,0 +1,439 @@
+"""The parity gate passes what is right and refuses every wrong copy of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psycopg2
+import pytest
+from psycopg2.extras import execute_values
+from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from pgscore.compiler.artifact import Artifact, Function, Strategy, Template
+from pgscore.compiler.build import build
+from pgscore.compiler.frontends import to_program
+from pgscore.compiler.load import LoadedModel
+from pgscore.compiler.oracle import Oracle
+from pgscore.errors import NotFoundError, RightsError
+from pgscore.procedures.binding import Binding, bind
+from pgscore.procedures.connection import connect
+from pgscore.procedures.deploy import deploy
+from pgscore.procedures.functions import VersionPlan
+from pgscore.procedures.plan import apply
+from pgscore.procedures.verify import ParityReport, gate, subject, verify
+
+COLUMNS = ("tenure", "charge", "plan", "senior")
+NUMBERS = ["tenure", "charge"]
+
+
+def customers(n: int = 400) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    return pd.DataFrame(
+        {
+            "tenure": rng.integers(0, 70, n),
+            "charge": rng.normal(50, 20, n),
+            "plan": rng.choice(["basic", "gold", "it's"], n),
+            "senior": rng.random(n) < 0.4,
+        }
+    )
+
+
+def target(frame: pd.DataFrame) -> Any:
+    short = (frame.tenure < 20) & (frame.charge > 40)
+    return np.where(short | (frame.plan == "gold") & (frame.tenure > 50), "yes", "no")
+
+
+@pytest.fixture
+def connection(installed: str) -> Iterator[Any]:
+    connection = connect(installed)
+    fill(connection)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def connection18(installed18: str) -> Iterator[Any]:
+    connection = connect(installed18)
+    fill(connection)
+    yield connection
+    connection.close()
+
+
+def fill(connection: Any, frame: pd.DataFrame | None = None) -> None:
+    frame = customers() if frame is None else frame
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TABLE customers (id integer PRIMARY KEY, tenure integer, charge float8, plan text, senior boolean)"
+        )
+        rows = [
+            (i, *(v.item() if hasattr(v, "item") else v for v in row)) for i, row in enumerate(frame.values.tolist())
+        ]
+        if rows:
+            execute_values(cursor, "INSERT INTO customers VALUES %s", rows)
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A model, its artifact, and a way to hold any copy of the artifact against the model."""
+
+    connection: Any
+    model: Any
+    artifact: Artifact
+    binding: Binding
+
+    def gate(self, artifact: Artifact, **options: Any) -> tuple[ParityReport, str]:
+        """Creates the functions, holds them against the model, and takes them back."""
+        apply(self.connection, VersionPlan("m", 1, artifact, self.binding, False).statements())
+        oracle = Oracle(self.model, artifact.parameters, artifact.functions)
+        try:
+            return gate(
+                self.connection, artifact, name="m", version=1, table=self.binding.table, oracle=oracle, **options
+            )
+        finally:
+            self.connection.rollback()
+
+
+def compiled(connection: Any, model: Any, strategy: Strategy = Strategy.SQL, table: str = "customers") -> Deployed:
+    program = to_program(model)
+    binding = bind(connection, program.columns, table)
+    connection.commit()
+    return Deployed(connection, model, build(program, binding.parameters, strategy=strategy), binding)
+
+
+def changed(artifact: Artifact, suffix: str, change: Callable[[str], str]) -> Artifact:
+    """The artifact with another body of one function."""
+
+    def copy(function: Function) -> Function:
+        if function.suffix != suffix:
+            return function
+        body = Template(change(function.body.text))
+        assert body != function.body
+        return replace(function, body=body)
+
+    return replace(artifact, functions=tuple(copy(function) for function in artifact.functions))
+
+
+def linear_model() -> Any:
+    numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+    steps = make_column_transformer(
+        (numbers, NUMBERS), (OneHotEncoder(handle_unknown="ignore"), ["plan"]), ("passthrough", ["senior"])
+    )
+    frame = customers()
+    return make_pipeline(steps, LogisticRegression()).fit(frame, target(frame))
+
+
+def tree_model() -> Any:
+    frame = customers()
+    return DecisionTreeRegressor(max_depth=4).fit(frame[NUMBERS], frame.charge + (frame.tenure % 17) * 9)
+
+
+@pytest.mark.parametrize("strategy", [Strategy.SQL, Strategy.PLPGSQL])
+def test_a_right_model_passes(connection: Any, strategy: Strategy) -> None:
+    deployed = compiled(connection, linear_model(), strategy)
+    report, cases = deployed.gate(deployed.artifact)
+
+    assert report.passed, report.summary()
+    assert report.real_rows == 400
+    assert report.adversarial_rows > 4000
+    assert 0 < report.refused_rows < 200
+    assert report.rows == report.real_rows + report.adversarial_rows
+    assert list(report.functions) == [function.suffix for function in deployed.artifact.functions]
+    assert {f.rows for f in report.functions.values()} == {report.rows}
+    assert report.max_difference < 1e-12
+    assert ParityReport.from_json(report.to_json()) == report
+    assert set(json.loads(cases)["inputs"]) == set(COLUMNS)
+
+
+def test_a_tree_is_bit_equal(connection: Any) -> None:
+    deployed = compiled(connection, tree_model())
+    report, _ = deployed.gate(deployed.artifact)
+    assert report.passed, report.summary()
+    assert report.max_difference == 0
+
+
+# Every wrong copy is refused, and the report names the function.
+
+_NUMBER = re.compile(r"'(-?[0-9][^']*)'::float8")
+
+
+def refuses(deployed: Deployed, artifact: Artifact, suffix: str = "") -> ParityReport:
+    report, _ = deployed.gate(artifact)
+    assert not report.passed
+    assert [name for name, function in report.functions.items() if not function.passed] == [suffix]
+    return report
+
+
+def literals(body: str, before: str) -> list[re.Match[str]]:
+    """The numbers of a body that follow `before` (a regular expression), without the limits of float32."""
+    found = re.finditer(f"(?<={before})" + _NUMBER.pattern, body)
+    return [match for match in found if abs(float(match[1])) < 1e30 and math.isfinite(float(match[1]))]
+
+
+def moved(match: re.Match[str], value: float) -> Callable[[str], str]:
+    return lambda body: body[: match.start(1)] + repr(value) + body[match.end(1) :]
+
+
+def test_each_threshold_moved_by_one_bit_is_refused(connection18: Any) -> None:
+    frame = customers()
+    model = DecisionTreeRegressor(max_depth=4).fit(
+        frame[["charge"]].assign(tenure=frame.tenure * 1.25), frame.charge**2
+    )
+    with connection18, connection18.cursor() as cursor:
+        cursor.execute("ALTER TABLE customers ALTER tenure TYPE float8 USING tenure * 1.25")
+    deployed = compiled(connection18, model)
+    body = deployed.artifact.functions[0].body.text
+    thresholds = literals(body, "<= ") + literals(body, "> ")
+    assert len(thresholds) >= 10
+    for threshold in thresholds:
+        for direction in (math.inf, -math.inf):
+            value = math.nextafter(float(threshold[1]), direction)
+            refuses(deployed, changed(deployed.artifact, "", moved(threshold, value)))
+
+
+def test_each_weight_moved_a_little_is_refused(connection18: Any) -> None:
+    deployed = compiled(connection18, linear_model())
+    body = deployed.artifact.functions[0].body.text
+    weights = literals(body, r"\* ") + literals(body, "THEN ")
+    assert len(weights) >= 4
+    for weight in weights:
+        refuses(deployed, changed(deployed.artifact, "", moved(weight, float(weight[1]) * (1 + 1e-5))))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "change"),
+    [
+        ("", lambda body: body.replace("'gold'", "'gold '")),
+        ("", lambda body: body.replace("'it''s'", "'its'")),
+        ("", lambda body: f"1 - ({body})"),
+        ("", lambda body: f"coalesce({body}, 0.5::float8)"),
+        ("", lambda body: f"nullif({body}, 'NaN') + 1e-8::float8"),
+        ("label", lambda body: body.replace("'yes'", "'tmp'").replace("'no'", "'yes'").replace("'tmp'", "'no'")),
+        ("label", lambda body: f"coalesce({body}, 'no')"),
+        ("proba", lambda body: f"(SELECT array_agg(p ORDER BY i DESC) FROM unnest({body}) WITH ORDINALITY AS u(p, i))"),
+        ("proba", lambda body: f"({body})[1:1]"),
+    ],
+    ids=["category", "quote", "class order", "null", "offset", "labels", "null label", "proba order", "proba length"],
+)
+def test_a_wrong_copy_is_refused(connection: Any, suffix: str, change: Callable[[str], str]) -> None:
+    deployed = compiled(connection, linear_model())
+    report = refuses(deployed, changed(deployed.artifact, suffix, change), suffix)
+    assert report.functions[suffix].mismatches > 0
+
+
+def test_a_null_where_the_model_answers_is_refused(connection: Any) -> None:
+    """The other way round from `coalesce`: one column's NULL gives NULL, although the model imputes it."""
+    deployed = compiled(connection, linear_model())
+    index = [p.name for p in deployed.artifact.parameters].index("tenure")
+    hole = Template.hole(index)
+    report = refuses(
+        deployed, changed(deployed.artifact, "", lambda body: f"CASE WHEN {hole} IS NULL THEN NULL ELSE {body} END")
+    )
+    assert "tenure" in report.functions[""].columns
+
+
+def test_swapped_columns_of_the_row_form_are_refused(connection: Any) -> None:
+    """Made-up rows go in by name; only rows of the table tell that the row's columns are wired to the wrong inputs."""
+    deployed = compiled(connection, tree_model())
+    swapped = replace(deployed.binding, columns=tuple(reversed(deployed.binding.columns)), exact=(False, False))
+    report, _ = replace(deployed, binding=swapped).gate(deployed.artifact)
+    assert not report.passed
+
+
+def test_an_error_in_one_extreme_row_is_a_failure_without_values(connection: Any) -> None:
+    deployed = compiled(connection, linear_model())
+    index = [p.name for p in deployed.artifact.parameters].index("charge")
+    hole = Template.hole(index)
+    report = refuses(deployed, changed(deployed.artifact, "", lambda body: f"{body} + 0 * ({hole} * 1e200::float8)"))
+    assert report.functions[""].error == "raises SQLSTATE 22003 (numeric_value_out_of_range) where charge varied"
+    assert report.functions[""].rows == 0
+    assert "1e" not in report.summary().replace("1e-", "").split("largest")[0]
+    assert report.functions["label"].passed
+
+
+def test_an_error_on_real_rows_alone_is_a_failure(connection: Any) -> None:
+    deployed = compiled(connection, linear_model())
+    artifact = deployed.artifact
+    apply(connection, VersionPlan("m", 1, artifact, deployed.binding, False).statements())
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE OR REPLACE FUNCTION score.m_v1(r customers) RETURNS float8 LANGUAGE sql IMMUTABLE"
+            " RETURN 1 / (r.id - 7) + score.m_v1(tenure => r.tenure, charge => r.charge, plan => r.plan, senior => r.senior)"
+        )
+    oracle = Oracle(deployed.model, artifact.parameters, artifact.functions)
+    report, _ = gate(connection, artifact, name="m", version=1, table="public.customers", oracle=oracle)
+    assert not report.passed
+    assert report.functions[""].error == "raises SQLSTATE 22012 (division_by_zero) when called with a row of the table"
+
+
+# Rows.
+
+
+def test_an_empty_table_is_said_in_the_report(installed18: str) -> None:
+    connection = connect(installed18)
+    fill(connection, customers(0))
+    deployed = compiled(connection, linear_model())
+    report, cases = deployed.gate(deployed.artifact)
+    assert report.passed, report.summary()
+    assert (report.real_rows, len(report.notes)) == (0, 1)
+    assert "the table is empty" in report.summary()
+    assert len(json.loads(cases)["varied"]) == report.adversarial_rows
+    connection.close()
+
+
+def test_a_large_table_is_sampled(connection18: Any) -> None:
+    with connection18, connection18.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO customers SELECT i, i % 70, i % 113, 'basic', false FROM generate_series(1000, 40000) AS i"
+        )
+        cursor.execute("ANALYZE customers")
+    deployed = compiled(connection18, linear_model())
+    report, _ = deployed.gate(deployed.artifact, max_rows=500)
+    assert report.passed, report.summary()
+    assert 300 <= report.real_rows <= 500
+
+
+def test_a_view_and_other_types_of_columns(connection: Any) -> None:
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            """
+            CREATE TYPE plan AS ENUM ('basic', 'gold', 'it''s', 'retired');
+            CREATE VIEW narrow AS
+                SELECT tenure::smallint AS "TENURE", charge::real AS charge, plan::plan, senior, id FROM customers
+            """
+        )
+    deployed = compiled(connection, linear_model(), table="narrow")
+    report, _ = deployed.gate(deployed.artifact)
+    assert report.passed, report.summary()
+    assert report.real_rows == 400
+
+
+@pytest.mark.parametrize("kind", ["float8", "real", "smallint", "numeric(12, 3)"])
+def test_beyond_100_columns_rows_travel_as_rows_of_the_table(connection: Any, kind: str) -> None:
+    rng = np.random.default_rng(5)
+    names = [f"c{i} %" for i in range(120)]
+    frame = pd.DataFrame(rng.integers(0, 9, (60, 120)).astype(float), columns=names)
+    model = make_pipeline(SimpleImputer(), LinearRegression()).fit(frame, rng.normal(size=60))
+    with connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE wide (" + ", ".join(f'"{name}" {kind}' for name in names) + ")")
+        execute_values(cursor, "INSERT INTO wide VALUES %s", frame.astype(int).values.tolist())
+    deployed = compiled(connection, model, table="wide")
+    report, _ = deployed.gate(deployed.artifact)
+    assert report.passed, report.summary()
+    assert report.real_rows == 60
+    assert report.adversarial_rows > 500
+
+    body = deployed.artifact.functions[0].body.text
+    weight = literals(body, r"\* ")[7]
+    refuses(deployed, changed(deployed.artifact, "", moved(weight, float(weight[1]) * (1 + 1e-5))))
+
+
+def test_rows_are_read_with_the_users_own_rights(connection18: Any, installed18: str) -> None:
+    deployed = compiled(connection18, tree_model())
+    apply(connection18, VersionPlan("m", 1, deployed.artifact, deployed.binding, False).statements())
+    with connection18.cursor() as cursor:
+        cursor.execute(
+            "DROP ROLE IF EXISTS gate_outsider; CREATE ROLE gate_outsider;"
+            "GRANT USAGE ON SCHEMA score TO gate_outsider; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA score TO gate_outsider;"
+            "SET LOCAL ROLE gate_outsider"
+        )
+    oracle = Oracle(deployed.model, deployed.artifact.parameters, deployed.artifact.functions)
+    with pytest.raises(RightsError, match="permission denied for table customers"):
+        gate(connection18, deployed.artifact, name="m", version=1, table="public.customers", oracle=oracle)
+    connection18.rollback()
+
+
+# Verify again.
+
+
+def deployed_as(connection: Any, model: Any, **options: Any) -> None:
+    deploy(connection, LoadedModel(model, Path("m.skops"), "skops", "00", {}, "a model"), table="customers", **options)
+
+
+def test_verify_replays_what_the_deploy_stored(connection: Any) -> None:
+    deployed_as(connection, linear_model(), name="churn")
+    report = verify(connection, "churn")
+    assert report.passed, report.summary()
+    assert (report.real_rows, report.adversarial_rows) == (0, 2000)
+    assert set(report.functions) == {"", "label", "proba"}
+
+
+def test_the_stored_answers_are_the_models_own_to_the_last_bit(connection18: Any) -> None:
+    model = tree_model()
+    deployed_as(connection18, model, name="churn")
+    with connection18, connection18.cursor() as cursor:
+        cursor.execute("SELECT cases FROM pgscore.parity_cases")
+        (stored,) = cursor.fetchone()
+    it = subject(connection18, "churn")
+    answers = Oracle(model, it.parameters, it.functions).answers(
+        {
+            "tenure": stored["inputs"]["tenure"],
+            "charge": [None if value is None else float(value) for value in stored["inputs"]["charge"]],
+        }
+    )
+    assert [None if value is None else float(value) for value in stored["answers"][""]] == answers[""]
+    inputs = stored["inputs"]["charge"]
+    assert {"nan", "inf", "-inf", "-0.0", "5e-324", "1e+300"} <= set(inputs)
+
+
+def test_verify_with_the_model_at_hand_compares_real_rows(connection: Any) -> None:
+    model = linear_model()
+    deployed_as(connection, model, name="churn")
+    it = subject(connection, "churn", 1)
+    report = verify(connection, "churn", 1, oracle=Oracle(model, it.parameters, it.functions))
+    assert report.passed, report.summary()
+    assert report.real_rows == 400
+
+
+def test_verify_finds_a_function_that_was_replaced(connection: Any) -> None:
+    frame = customers()
+    model = DecisionTreeClassifier(max_depth=3).fit(frame[NUMBERS], target(frame))
+    deployed_as(connection, model, name="churn")
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE OR REPLACE FUNCTION score.churn_v1_label(tenure integer, charge float8) RETURNS text"
+            " LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN 'no'"
+        )
+    report = verify(connection, "churn")
+    assert not report.passed
+    assert [suffix for suffix, function in report.functions.items() if not function.passed] == ["label"]
+
+
+def test_verify_finds_a_function_that_is_gone(connection18: Any) -> None:
+    deployed_as(connection18, tree_model(), name="churn")
+    with connection18, connection18.cursor() as cursor:
+        cursor.execute("DROP FUNCTION score.churn(integer, float8), score.churn_v1(integer, float8) CASCADE")
+    assert not verify(connection18, "churn").passed
+
+
+def test_verify_takes_a_version_that_is_not_live(connection18: Any) -> None:
+    deployed_as(connection18, tree_model(), name="churn")
+    deployed_as(connection18, linear_model(), name="churn")
+    assert set(verify(connection18, "churn").functions) == {""}
+    assert set(verify(connection18, "churn", 2).functions) == {"", "label", "proba"}
+    with pytest.raises(NotFoundError, match="no version 3 of model churn"):
+        verify(connection18, "churn", 3)
+    with pytest.raises(NotFoundError, match="no model other"):
+        verify(connection18, "other")
+
+
+def test_the_gate_leaves_the_transaction_usable(connection18: Any) -> None:
+    deployed = compiled(connection18, linear_model())
+    broken = changed(deployed.artifact, "", lambda body: f"{body} + 1 / length('')")
+    apply(connection18, VersionPlan("m", 1, broken, deployed.binding, False).statements())
+    oracle = Oracle(deployed.model, broken.parameters, broken.functions)
+    report, _ = gate(connection18, broken, name="m", version=1, table="public.customers", oracle=oracle)
+    assert not report.passed
+    assert connection18.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_INTRANS

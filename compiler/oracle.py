@@ -106,15 +106,21 @@ class Oracle:
         yield from self._bisect(columns, huge)
         with_gaps = list(gaps)
         if good is not None and gaps and not self._takes(columns, with_gaps):
-            spoilers = {gap for gap in frozenset().union(*gaps.values()) if self._spoils(columns, good, gap)}
+            spoilers = self._spoilers(columns, good, frozenset().union(*gaps.values()))
             with_gaps = [row for row in with_gaps if not gaps[row] & spoilers]
         yield from self._bisect(columns, with_gaps)
 
-    def _spoils(self, columns: Columns, good: int, gap: tuple[str, str]) -> bool:
-        name, value = gap
-        patched = {n: [columns[n][good]] for n in self._types}
-        patched[name] = [None] if value == "nan" else [float(value)]
-        return not self._takes(patched, [0])
+    def _spoilers(self, columns: Columns, good: int, gaps: frozenset[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        """The gaps with which the model refuses a row that it took before. Mostly it takes a kind of gap or not."""
+        spoilers: set[tuple[str, str]] = set()
+        for kind in ("nan", "inf", "-inf"):
+            names = sorted(name for name, gap in gaps if gap == kind)
+            patched = {n: [columns[n][good]] * len(names) for n in self._types}
+            for row, name in enumerate(names):
+                patched[name][row] = None if kind == "nan" else float(kind)
+            if names and not self._takes(patched, range(len(names))):
+                spoilers.update((name, kind) for row, name in enumerate(names) if not self._takes(patched, [row]))
+        return frozenset(spoilers)
 
     def _bisect(self, columns: Columns, rows: list[int]) -> Iterator[list[int]]:
         stack = [rows] if rows else []

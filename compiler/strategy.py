@@ -19,7 +19,7 @@ INLINE_CHARACTERS = 100_000
 """The longest body that `auto` inlines; it is parsed into every plan."""
 FORCED_CHARACTERS = 20_000_000
 """The longest body that is inlined when the user asks for it."""
-MAX_PLANNING = 4.0
+MAX_PLANNING = 2.5
 """Milliseconds of planning for each query from which on an inlined body is not worth it."""
 
 
@@ -38,22 +38,27 @@ class Size:
     @property
     def planning(self) -> float:
         """Milliseconds that planning an inlined body takes."""
-        return 0.15 + 0.002 * self.operations + 0.008 * self.splits
+        return 0.15 + 0.002 * self.operations + 0.005 * self.splits
 
     @property
     def inline(self) -> float:
         """Microseconds for a row where the body is inlined."""
-        return 0.3 + 0.02 * self.operations + 0.15 * self.steps
+        return 0.3 + 0.02 * self.operations + 0.016 * self.walk
 
     @property
     def plpgsql(self) -> float:
         """Microseconds for a row in plpgsql."""
-        return 1.5 + 0.03 * self.operations + 0.15 * self.steps
+        return 1.0 + 0.02 * self.operations + 0.02 * self.walk
 
     @property
     def onnx(self) -> float:
         """Microseconds for a row of a refresh, which goes through ONNX in batches."""
-        return 3.0 + 0.001 * self.operations + 0.008 * self.steps
+        return 2.5 + 0.001 * self.operations + 0.008 * self.steps
+
+    @property
+    def walk(self) -> float:
+        """The steps, weighted: a large expression no longer fits the processor's caches."""
+        return self.steps * (1 + self.splits / 10_000)
 
 
 ONNX_CALL = 50.0

@@ -49,8 +49,11 @@ class Binding:
     exact: tuple[bool, ...]
 
     def reference(self, index: int, row: str) -> str:
-        """SQL for parameter `index`, of its type, over the row `row`, such as `(r)."tenure"`."""
-        text = f"({row}).{ident(self.columns[index])}"
+        """SQL for parameter `index`, of its type, over the row `row`: an argument `(r)`, or the alias `r` of a table.
+
+        The two differ where the table has a column r: `r."x"` is still the alias, `(r)."x"` would be that column.
+        """
+        text = f"{row}.{ident(self.columns[index])}"
         return text if self.exact[index] else f"({text})::{self.parameters[index].type.value}"
 
 

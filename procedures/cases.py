@@ -128,8 +128,9 @@ def adversarial(space: Space, bases: Sequence[Row], *, max_rows: int = MAX_ROWS,
     for turn in range(max_rows - len(rows) if nulls else 0):
         row = {name: chance.choice(bases)[name] for name in nulls}
         if turn % 10 == 0:
-            for name in chance.sample(list(row), min(2, len(row))):
-                row[name] = chance.choice(values[name])
+            # One extreme at a time, beside a gap: two extremes may cancel out in a sum, and leave no digits to compare.
+            for place, name in enumerate(chance.sample(list(row), min(2, len(row)))):
+                row[name] = chance.choice(values[name]) if place == 0 else None
         if edges:
             name, value = edges[turn % len(edges)]
             row[name] = value

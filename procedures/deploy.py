@@ -14,9 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pgscore.compiler.build import build
-
 from pgscore.compiler.artifact import Artifact, Function, OnnxGraph, Strategy
+from pgscore.compiler.build import build
 from pgscore.compiler.frontends import to_program
 from pgscore.compiler.load import LoadedModel
 from pgscore.compiler.oracle import Oracle
@@ -213,10 +212,9 @@ class _Run:
 
     def _number(self) -> int:
         """The next version number; holds the model's row, so that another deploy of it waits for this one."""
-        name = literal(self.name)
         self._execute(
             Statement(
-                f"INSERT INTO pgscore.models AS m (name, last_version) VALUES ({name}, 1)\n"
+                f"INSERT INTO pgscore.models AS m (name, last_version) VALUES ({literal(self.name)}, 1)\n"  # noqa: S608
                 "ON CONFLICT (name) DO UPDATE SET last_version = m.last_version + 1",
                 "The model, and the number of its next version.",
             )
@@ -226,10 +224,7 @@ class _Run:
         return number
 
     def _has_no_live_version(self) -> bool:
-        self.cursor.execute(
-            "SELECT live IS NULL FROM pgscore.model_overview WHERE model = %s",
-            (self.name,),
-        )
+        self.cursor.execute("SELECT live IS NULL FROM pgscore.model_overview WHERE model = %s", (self.name,))
         return bool(self.cursor.fetchone()[0])
 
 

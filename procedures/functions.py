@@ -42,10 +42,10 @@ class VersionPlan:
         row, in_row = f"r {binding.table}", f"{qualified}({binding.table})"
         says = f"{self.name} v{self.version}: {function.method} of {self.artifact.estimator}"
         if len(parameters) > MAX_ARGUMENTS:
-            body = _body(function, lambda i: binding.reference(i, "r"), lambda i: binding.reference(i, "$1"))
+            body = _body(function, lambda i: binding.reference(i, "(r)"), lambda i: binding.reference(i, "($1)"))
             return [Statement(_create(qualified, row, function, body), says), self._rights(in_row, says)]
         by_name = f"{qualified}({', '.join(p.type.value for p in parameters)})"
-        passed = ", ".join(f"{ident(p.name)} => {binding.reference(i, 'r')}" for i, p in enumerate(parameters))
+        passed = ", ".join(f"{ident(p.name)} => {binding.reference(i, '(r)')}" for i, p in enumerate(parameters))
         call = f"LANGUAGE sql IMMUTABLE PARALLEL SAFE\nRETURN {qualified}({passed})"
         return [
             Statement(function_by_name(qualified, parameters, function), says),
@@ -79,8 +79,8 @@ def _body(function: Function, by_name: Callable[[int], str], by_position: Callab
     """Language, footer and body of the function that computes.
 
     An SQL body without sub-selects is parsed when it is created and inlined where it is called: no SET, no STRICT. In a
-    sub-select a column hides a parameter of the same name, and in plpgsql a variable does: there, parameters are written
-    by position.
+    sub-select a column hides a parameter of the same name, and in plpgsql a variable does: there, parameters are
+    written by position.
     """
     if function.language == "sql":
         hides = "SELECT" in function.body.text.upper()

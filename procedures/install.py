@@ -28,10 +28,17 @@ _PREAMBLE = Statement(
 )
 
 
+# Not by to_regclass, which raises where the role may not use the schema.
+_INSTALLED = """EXISTS (
+    SELECT FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'pgscore' AND c.relname = 'installation')"""
+
+
 def is_installed(connection: Connection) -> bool:
     """Whether the catalog is in this database."""
     with errors(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_catalog.to_regclass('pgscore.installation') IS NOT NULL")
+        cursor.execute(f"SELECT {_INSTALLED}")
         return bool(cursor.fetchone()[0])
 
 
@@ -39,8 +46,12 @@ def has_plpython(connection: Connection) -> bool:
     """Whether the PL/Python functions that score ONNX graphs are in this database."""
     with errors(), connection.cursor() as cursor:
         cursor.execute(
-            "SELECT pg_catalog.to_regprocedure('pgscore.onnx_row(text, double precision[])') IS NOT NULL"
-            " AND pg_catalog.to_regprocedure('pgscore.onnx_batch(text, bytea, integer)') IS NOT NULL"
+            """
+            SELECT count(DISTINCT p.proname) = 2
+            FROM pg_catalog.pg_proc AS p
+            JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+            WHERE n.nspname = 'pgscore' AND p.proname IN ('onnx_row', 'onnx_batch')
+            """
         )
         return bool(cursor.fetchone()[0])
 
@@ -88,13 +99,12 @@ class _State:
 
 def _inspect(cursor: Any) -> _State:
     cursor.execute(
-        """
+        f"""
         SELECT current_setting('server_version_num')::integer, current_database()::text, current_user::text,
-               r.rolsuper, r.rolcreaterole, has_database_privilege(current_database(), 'CREATE'),
-               to_regclass('pgscore.installation') IS NOT NULL
+               r.rolsuper, r.rolcreaterole, has_database_privilege(current_database(), 'CREATE'), {_INSTALLED}
         FROM pg_catalog.pg_roles AS r
         WHERE r.rolname = current_user
-        """
+        """  # noqa: S608 (a constant)
     )
     server, database, user, superuser, createrole, create, installed = cursor.fetchone()
     # From PostgreSQL 16 on, membership does not always mean that SET ROLE is allowed.

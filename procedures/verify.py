@@ -143,7 +143,8 @@ class _Trial:
         self._made_up += len(cases)
         started = time.perf_counter()
         try:
-            found = self._try(lambda: self._ask(self._it.functions, cases))
+            functions = self._sound()
+            found = self._try(lambda: self._ask(functions, cases)) if functions else {}
         except psycopg2.Error as error:
             _reraise_unless_function(error)
             found = self._one_by_one(cases)
@@ -155,11 +156,12 @@ class _Trial:
         per_row = self._seconds / max(self._made_up, 1)
         affordable = max(MIN_REAL_ROWS, int(SECONDS / 2 / per_row)) if per_row else self._table.max_rows
         limit = min(self._table.max_rows, affordable)
+        functions = self._sound()
         try:
-            cases, found = self._try(lambda: self._table.rows(self._it.functions, limit))
+            cases, found = self._try(lambda: self._table.rows(functions, limit))
         except psycopg2.Error as error:
             _reraise_unless_function(error)
-            self._blame(error, limit)
+            self._blame(functions, error, limit)
             return
         if not len(cases):
             self._notes.append(_EMPTY)
@@ -173,18 +175,21 @@ class _Trial:
             moved = perturbed(space, rows, min(limit // 2, MOVES * len(rows)))
             self.made_up(moved, judge.answers(moved.columns))
 
-    def _blame(self, error: psycopg2.Error, limit: int) -> None:
-        """Finds the functions that raise for rows of the table. Where none does, reading the table itself fails."""
-        raising = False
-        for function in self._it.functions:
-            try:
-                self._try(lambda: self._table.rows((function,), limit))  # noqa: B023 - called at once
-            except psycopg2.Error as found:
-                self._errors[function.suffix] = f"{_raises(found)} when called with a row of the table"
-                raising = True
-        if not raising:
-            raise error
+    def _blame(self, functions: Sequence[Function], error: psycopg2.Error, limit: int) -> None:
+        """Finds the functions that raise for rows of the table; raises where reading the table is what fails."""
         self._table.rows((), limit)
+        blamed = [function for function in functions if self._raises_on_rows(function, limit)]
+        if not blamed:
+            raise error
+
+    def _raises_on_rows(self, function: Function, limit: int) -> bool:
+        try:
+            self._try(lambda: self._table.rows((function,), limit))
+        except psycopg2.Error as error:
+            _reraise_unless_function(error)
+            self._errors[function.suffix] = f"{_raises(error)} when called with a row of the table"
+            return True
+        return False
 
     def report(self) -> ParityReport:
         """The verdict so far."""
@@ -207,17 +212,20 @@ class _Trial:
             self._actual[suffix] += actual
             self._varied[suffix] += cases.varied
 
+    def _sound(self) -> list[Function]:
+        """The functions that have not raised so far."""
+        return [function for function in self._it.functions if function.suffix not in self._errors]
+
     def _ask(self, functions: Sequence[Function], cases: Cases) -> dict[str, list[object]]:
         return evaluate(self._cursor, self._table, self._it, functions, cases)
 
     def _one_by_one(self, cases: Cases) -> dict[str, list[object]]:
         """The answers of the functions that answer; for each one that raises, what it raised and on which column."""
         found: dict[str, list[object]] = {}
-        for function in self._it.functions:
-            if function.suffix not in self._errors:
-                error = self._error(function, cases, found)
-                if error is not None:
-                    self._errors[function.suffix] = self._describe(error, function, cases)
+        for function in self._sound():
+            error = self._error(function, cases, found)
+            if error is not None:
+                self._errors[function.suffix] = self._describe(error, function, cases)
         return found
 
     def _error(self, function: Function, cases: Cases, found: dict[str, list[object]]) -> psycopg2.Error | None:

@@ -10,6 +10,7 @@ A row is refused where a `Check` fails and where arithmetic overflows a double; 
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 
@@ -50,12 +51,8 @@ def _model(program: ir.Program) -> onnx.ModelProto:
         if is_text or isinstance(node, ir.Input):
             continue
         block = _block(node.inputs, sources, writer)
-        if isinstance(node, ir.Check):
-            _check(node, block, writer)
-            sources.update((ir.Ref(position, column), sources[ref]) for column, ref in enumerate(node.inputs))
-        else:
-            tensor = EXPORTERS[type(node)](node, block, writer)
-            sources.update((ir.Ref(position, column), (tensor, column, node.width)) for column in range(node.width))
+        tensor = EXPORTERS[type(node)](node, block, writer)
+        sources.update((ir.Ref(position, column), (tensor, column, node.width)) for column in range(node.width))
     outputs = _block(tuple(ref for output in program.outputs for ref in output.columns), sources, writer)
     _finish(outputs, writer)
     n_outputs = sum(len(output.columns) for output in program.outputs)
@@ -94,9 +91,10 @@ def _block(refs: ir.Block, sources: dict[ir.Ref, tuple[str, int, int]], writer: 
 
 
 def _finish(outputs: str, writer: GraphWriter) -> None:
-    unusable = writer.op("IsInf", outputs)
-    for refused in writer.refused:
-        unusable = writer.op("Or", unusable, refused)
+    """Names the output; NaN in all of it for refused rows, and instead of an infinity that was passed through."""
+    unusable = functools.reduce(
+        lambda one, other: writer.op("Or", one, other), writer.refused, writer.op("IsInf", outputs)
+    )
     writer.nodes.append(onnx.helper.make_node("Where", [unusable, writer.constant(math.nan), outputs], [OUTPUTS]))
 
 
@@ -121,19 +119,15 @@ def _outputs(program: ir.Program) -> list[dict[str, object]]:
     ]
 
 
-def _check(node: ir.Check, x: str, writer: GraphWriter) -> None:
+def _check(node: ir.Check, x: str, writer: GraphWriter) -> str:
     if not node.inputs:
-        return
+        return x
     # Written as "not inside", so that NaN, of which no comparison is true, is refused too.
     above = writer.op("GreaterOrEqual", x, writer.constant(node.low))
     fine = writer.op("And", above, writer.op("LessOrEqual", x, writer.constant(node.high)))
     if node.missing:
         fine = writer.op("Or", fine, writer.op("IsNaN", x))
     writer.refuse(writer.op("Not", fine))
-
-
-def _passed(node: ir.Check, x: str, writer: GraphWriter) -> str:
-    _check(node, x, writer)
     return x
 
 
@@ -235,7 +229,7 @@ def _trees(node: ir.Trees, x: str, writer: GraphWriter) -> str:
 
 EXPORTERS: dict[type[ir.Node], Exporter] = {
     ir.Constant: lambda node, x, writer: writer.fill(node.values),
-    ir.Check: _passed,
+    ir.Check: _check,
     ir.Impute: _impute,
     ir.IsMissing: _is_missing,
     ir.Codes: _codes,

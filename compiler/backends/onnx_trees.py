@@ -8,8 +8,8 @@ Its rules, and what follows:
 - A missing value follows `nodes_missing_value_tracks_true`, else it goes to the false branch.
 - Its set membership (BRANCH_MEMBER) rounds values to whole numbers. Each set becomes a column of its own instead: 0
   where the value is in the set, 1 where not, NaN where missing; the tree compares it with 0.5.
-- A root that is a leaf is written as a split with two equal leaves. (A split whose branches are one leaf is allowed, but
-  onnxruntime before 1.24 counts that leaf twice.)
+- A root that is a leaf is written as a split with two equal leaves. (A split with one leaf on both sides is allowed,
+  but gives wrong sums in onnxruntime 1.23.)
 """
 
 from __future__ import annotations

@@ -158,23 +158,32 @@ def _guarded(conditions: Sequence[str], sql: str) -> str:
 
 
 def _result(scope: Scope, result: Result) -> str:
-    values = [scope[ref] for ref in result.columns]
     match result.shape:
         case Shape.NUMBER:
-            return without_nan(double(values[0])).sql
+            return _number(scope, result.columns[0])
         case Shape.ARRAY:
-            elements = [indent(without_nan(double(value)).sql, 2) for value in values]
+            elements = [indent(_number(scope, ref)) for ref in result.columns]
             joined = ", ".join(elements)
             if len(joined) > 100 or "\n" in joined:
                 joined = "\n  " + ",\n  ".join(elements) + "\n"
             return f"ARRAY[{joined}]::float8[]"
         case Shape.INTEGER:
-            value = integer(values[0])
+            value = integer(scope[result.columns[0]])
             if value.kind is Kind.INT:
                 return _chosen(scope, result.columns[0], value, None)
             return f"{value.operand}::integer"
         case Shape.LABEL:
-            return _chosen(scope, result.columns[0], values[0], [label_literal(v) for v in result.labels])
+            return _chosen(
+                scope, result.columns[0], scope[result.columns[0]], [label_literal(v) for v in result.labels]
+            )
+
+
+def _number(scope: Scope, ref: Ref) -> str:
+    """The column as a result: NULL where it is NaN or infinite."""
+    value, fact = double(scope[ref]), scope.fact(ref)
+    if math.isinf(fact.low) or math.isinf(fact.high):
+        return case([(f"abs({value.sql}) < 'Infinity'::float8", value.sql)], None)
+    return without_nan(value).sql
 
 
 def label_literal(value: ir.Label) -> str:

@@ -98,14 +98,14 @@ def indent(sql: str, by: int = 2) -> str:
 
 
 def case(branches: Sequence[tuple[str, str]], otherwise: str | None, scrutinee: str = "") -> str:
-    """`CASE [scrutinee] WHEN … THEN … ELSE … END`, on one line while it is short."""
+    """`CASE [scrutinee] WHEN … THEN … ELSE … END`, on one line if it is short."""
     if not branches and otherwise is not None:
         return otherwise
     head = f"CASE {scrutinee}" if scrutinee else "CASE"
     parts = [f"WHEN {condition} THEN {indent(result, 4)}" for condition, result in branches]
     if otherwise is not None:
         parts.append(f"ELSE {indent(otherwise, 4)}")
-    if sum(map(len, parts)) <= 90 and not any("\n" in part for part in parts):
+    if len(branches) == 1 and sum(map(len, parts)) <= 90 and not any("\n" in part for part in parts):
         return " ".join([head, *parts, "END"])
     if len(branches) == 1 and "\n" not in branches[0][0]:
         return f"{head} " + "\n  ".join(parts) + "\nEND"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from pgscore.quoting import number
@@ -28,6 +29,7 @@ from .sql_text import (
 
 MAX_TERMS = 1_000
 """Trees in one inline sum. A sum keeps the order of its trees, so it nests as deep as it has terms."""
+TREES_A_STATEMENT = 25
 DEEP = 100
 """From this depth on the deeper branch goes into ELSE, where it does not nest."""
 
@@ -46,14 +48,13 @@ def trees(node: ir.Trees, ref: Ref, scope: Scope) -> Value:
     """The sum of the trees, added in their order: bit for bit what scikit-learn adds up."""
     if scope.variables:
         return scope.shared(ref.node, lambda: _in_variables(node, ref.node, scope))[ref.column]
-    forest = _Splits(node, scope)
+    splits = _Splits(node, scope)
+    leaves = _leaves(node.forest)
     terms = [number(float(node.base[ref.column]))] if node.base[ref.column] else []
     size = 0
     for root, output in zip(node.forest.roots.tolist(), node.forest.output.tolist(), strict=True):
         if output in (-1, ref.column):
-            column = ref.column if output < 0 else 0
-            leaves = node.forest.value[:, column].tolist()
-            terms.append(forest.case(root, lambda at, leaves=leaves: number(leaves[at])))  # type: ignore[misc]
+            terms.append(splits.case(root, leaves[ref.column if output < 0 else 0]))
             size += len(terms[-1])
             if size > scope.limit or len(terms) > MAX_TERMS:
                 raise TooLargeError
@@ -63,18 +64,70 @@ def trees(node: ir.Trees, ref: Ref, scope: Scope) -> Value:
 
 
 def _in_variables(node: ir.Trees, position: int, scope: Scope) -> dict[int, Value]:
-    """Each wanted output as a variable that the trees are added to, one statement for each tree and output."""
-    forest = _Splits(node, scope)
+    """Each wanted output as a variable that the trees are added to, one statement for each tree and output.
+
+    Trees that add to one output share a statement, up to TREES_A_STATEMENT, for each statement costs about as much as
+    four splits. A tree that adds to several outputs first finds its leaf, and then looks up what it adds to each.
+    """
+    splits = _Splits(node, scope)
+    leaves = _leaves(node.forest)
     wanted = scope.wanted(position)
     sums = {c: scope.variable("double precision", number(float(node.base[c])), "sum") for c in wanted}
+    several = len(wanted) > 1 and bool((node.forest.output < 0).any())
+    leaf = scope.variable("integer", "NULL", "leaf") if several else ""
+    terms: dict[int, list[str]] = {c: [] for c in wanted}
     for root, output in zip(node.forest.roots.tolist(), node.forest.output.tolist(), strict=True):
-        for c in wanted if output < 0 else [output]:
-            if c not in sums:
-                continue
-            leaves = node.forest.value[:, c if output < 0 else 0].tolist()
-            tree = forest.case(root, lambda at, leaves=leaves: number(leaves[at]))  # type: ignore[misc]
-            scope.assign(sums[c], f"{sums[c]} + {tree}")
+        if output >= 0 and output in sums:
+            _add(scope, sums[output], terms[output], splits.case(root, leaves[0]))
+        elif output < 0 and not several:
+            _add(scope, sums[wanted[0]], terms[wanted[0]], splits.case(root, leaves[wanted[0]]))
+        elif output < 0:
+            rows: dict[tuple[float, ...], str] = {}
+            scope.assign(leaf, splits.case(root, _Numbered([leaves[c].values for c in wanted], rows)))
+            for position_in_row, c in enumerate(wanted):
+                table = ",".join(repr(row[position_in_row]) for row in rows)
+                scope.assign(sums[c], f"{sums[c]} + ('{{{table}}}'::float8[])[{leaf}]")
+    for c in wanted:
+        _flush(scope, sums[c], terms[c])
     return {c: Value(name, Kind.FLOAT, Form.SIMPLE) for c, name in sums.items()}
+
+
+def _add(scope: Scope, name: str, terms: list[str], term: str) -> None:
+    terms.append(term)
+    if len(terms) >= TREES_A_STATEMENT:
+        _flush(scope, name, terms)
+
+
+def _flush(scope: Scope, name: str, terms: list[str]) -> None:
+    """Adds the terms that have been put off, in order."""
+    if terms:
+        scope.assign(name, "\n+ ".join([name, *terms]))
+        terms.clear()
+
+
+@dataclass(frozen=True)
+class _Leaves:
+    """What the leaves add to one output, as literals."""
+
+    values: list[float]
+
+    def __getitem__(self, at: int) -> str:
+        return number(self.values[at])
+
+
+@dataclass(frozen=True)
+class _Numbered:
+    """The number, from 1, of what a leaf adds to all outputs; `rows` collects what is numbered."""
+
+    columns: list[list[float]]
+    rows: dict[tuple[float, ...], str]
+
+    def __getitem__(self, at: int) -> str:
+        return self.rows.setdefault(tuple(column[at] for column in self.columns), str(len(self.rows) + 1))
+
+
+def _leaves(forest: ir.Forest) -> list[_Leaves]:
+    return [_Leaves(column.tolist()) for column in forest.value.T]
 
 
 class _Splits:
@@ -102,8 +155,8 @@ class _Splits:
                 self._known[key] = at_most(value, fact, self._threshold[at], self._missing_left[at])
         return self._known[key]
 
-    def case(self, root: int, leaf: Callable[[int], str]) -> str:
-        """One tree. Branches that all rows take, and branches that end in equal leaves, are left out."""
+    def case(self, root: int, leaves: _Leaves | _Numbered) -> str:
+        """One tree that ends in the text of its leaves. Branches that all rows take, and branches that end in equal leaves, are left out."""
         feature, left, right = self._feature, self._left, self._right
 
         def settled(at: int) -> int:
@@ -125,7 +178,7 @@ class _Splits:
         for at in reversed(order):
             depth[at], size[at] = 0, 1
             if feature[at] < 0:
-                ends[at] = leaf(at)
+                ends[at] = leaves[at]
                 continue
             a, b = children[at]
             if a in ends and ends[a] == ends.get(b):

@@ -179,7 +179,7 @@ def show(
     model, version = split_version(name)
     with session.connection() as connection:
         found = read(connection, model, version)
-    parity = ParityReport.from_json(found.parity).summary()
+    parity = ParityReport.from_json(found.parity).summary().removeprefix("parity ")
 
     def display(console: Console) -> None:
         if sql:
@@ -198,7 +198,7 @@ def show(
         }
         console.print(output.table(["", ""], facts.items()))
         console.print()
-        console.print(output.table(["input", "type"], [[p["name"], p["type"]] for p in found.parameters]))
+        console.print(output.inputs((p["name"], p["type"]) for p in found.parameters))
         console.print()
         names = [
             [_function_name(found.model, f["suffix"], found.version), f["result"], f["method"]] for f in found.functions

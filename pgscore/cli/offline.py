@@ -141,10 +141,7 @@ def _described(artifact: Artifact) -> dict[str, Any]:
 def _show(console: Console, artifact: Artifact, *, against: str | None) -> None:
     types = f"as in {against}" if against else "without a table"
     console.print(f"\n{artifact.kind.value}, {len(artifact.parameters)} inputs ({types}):")
-    by_type: dict[str, list[str]] = {}
-    for parameter in artifact.parameters:
-        by_type.setdefault(parameter.type.value, []).append(parameter.name)
-    console.print(output.table(["type", "inputs"], [[kind, ", ".join(names)] for kind, names in by_type.items()]))
+    console.print(output.inputs((p.name, p.type.value) for p in artifact.parameters))
     console.print("\nFunctions:")
     functions = [["score.NAME" + (f"_{f.suffix}" if f.suffix else ""), f.result, f.method] for f in artifact.functions]
     console.print(output.table(["function", "gives", "equals"], functions))

@@ -29,6 +29,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], title: str | 
     """A table with numbers to the right and None as an empty cell."""
     cells = [list(row) for row in rows]
     made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    made.show_header = any(header)
     for index, name in enumerate(header):
         column = [row[index] for row in cells]
         numeric = bool(column) and all(isinstance(value, int | float) or value is None for value in column)
@@ -36,6 +37,14 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], title: str | 
     for row in cells:
         made.add_row(*(Text(_cell(value)) for value in row))
     return made
+
+
+def inputs(parameters: Iterable[tuple[str, str]]) -> Table:
+    """A model's inputs (name, type), by type: there may be hundreds."""
+    by_type: dict[str, list[str]] = {}
+    for name, kind in parameters:
+        by_type.setdefault(kind, []).append(name)
+    return table(["type", "inputs"], [[kind, ", ".join(names)] for kind, names in by_type.items()])
 
 
 def _cell(value: object) -> str:

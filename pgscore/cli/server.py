@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from pgscore.errors import UsageError
 
 from . import output
 from .command import Reply, Session, command
 from .options import DryRun
-from .replies import script
+from .replies import plain, script
 
 PANEL = "Server"
 
@@ -66,11 +67,30 @@ def uninstall(session: Session, dry_run: DryRun = False) -> Reply:
 
 
 def runtime_install(
-    session: Session,
+    session: Session,  # noqa: ARG001 (every command has one)
     target: Annotated[Path, typer.Option("--target", metavar="DIR", help="A folder that the server can read.")],
     python: Annotated[
-        str, typer.Option("--python", metavar="PYTHON", help="The Python that the server's PL/Python is built with.")
-    ] = "python3",
+        Path | None,
+        typer.Option(
+            "--python", metavar="PYTHON", help="The Python that PL/Python runs. Default: Debian's, /usr/bin/python3."
+        ),
+    ] = None,
 ) -> Reply:
-    """Install numpy and onnxruntime for the server's Python into a folder; run it on the server."""
-    raise NotImplementedError
+    """Install numpy and onnxruntime for the server's Python into a folder of their own. Run it on the server."""
+    from pgscore.procedures.runtime_install import install_runtime
+
+    notes: list[str] = []
+    with output.progress("installing") as progress:
+
+        def say(message: str) -> None:
+            notes.append(message)
+            progress(message)
+
+        info = install_runtime(target, python=python, progress=say)
+
+    def show(console: Console) -> None:
+        for note in notes:
+            console.print(note)
+        console.print(f"Ready. Next, as a superuser: pgscore install --plpython --runtime {info.folder}")
+
+    return Reply({**plain(info), "notes": notes}, show)

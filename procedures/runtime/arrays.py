@@ -59,5 +59,5 @@ def _with_nulls(data: bytes, n: int) -> Any:
         raise ScoringError("features hold an element of another length than 8")
     values = np.full(n, np.nan)
     pairs = np.stack([words[start[present] + 1], words[start[present] + 2]], axis=1)
-    values[present] = np.ascontiguousarray(pairs).view(">f8")[:, 0]
+    values[present] = pairs.astype(">i4").view(">f8")[:, 0]
     return values

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
 import platform
+import stat
 import sys
 from typing import Any
 
@@ -22,8 +24,11 @@ ScoringError.__module__ = "pgscore"
 def load(folder: str) -> None:
     """Imports the libraries from `folder`, which other PL/Python functions of the session do not get to see.
 
-    Raises ScoringError if they are not there, or not for this Python.
+    Raises ScoringError if they are not there or not for this Python, or if others than the folder's owner may change
+    it: what it holds runs with the rights of the server.
     """
+    if os.path.isdir(folder) and os.stat(folder).st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ScoringError(f"{folder} may be written to by others than its owner: chmod go-w {folder}")
     sys.path.insert(0, folder)
     try:
         for name in LIBRARIES:

@@ -9,7 +9,7 @@ DO $roles$
 BEGIN
     IF to_regrole('pgscore_owner') IS NULL THEN
         CREATE ROLE pgscore_owner NOLOGIN;
-        COMMENT ON ROLE pgscore_owner IS 'pgscore: owns its schemas, tables and functions; members deploy and drop models';
+        COMMENT ON ROLE pgscore_owner IS 'pgscore: owns schemas, tables and functions; members deploy and drop models';
     END IF;
     IF to_regrole('pgscore_promoter') IS NULL THEN
         CREATE ROLE pgscore_promoter NOLOGIN;

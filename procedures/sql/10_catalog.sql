@@ -1,7 +1,7 @@
 -- The catalog: models, their immutable versions, aliases, and the append-only history.
 --
--- Constraints and triggers hold the invariants, not the command line. Run as the owner, in the schemas that install made;
--- may run again: it changes nothing that exists.
+-- Constraints and triggers hold the invariants, not the command line. Run as the owner, in the schemas that install
+-- made; may run again: it changes nothing that exists.
 
 COMMENT ON SCHEMA pgscore IS 'pgscore: the catalog of models and the procedures that manage them';
 COMMENT ON SCHEMA score IS 'pgscore: the functions of the models; score.NAME is the live version of model NAME';
@@ -37,8 +37,8 @@ COMMENT ON TABLE pgscore.models IS 'A model is a name; its versions do the work'
 COMMENT ON COLUMN pgscore.models.model_id IS 'Key';
 COMMENT ON COLUMN pgscore.models.name IS 'The name that users call: score.NAME';
 COMMENT ON COLUMN pgscore.models.last_version IS
-    'The highest version number given so far; never given again, also when that version is dropped. Deploy counts it up '
-    'and so holds the row''s lock: two deploys of one model go one after the other';
+    'The highest version number given so far; never given again, also when that version is dropped. Deploy counts it '
+    'up and so holds the row''s lock: two deploys of one model go one after the other';
 COMMENT ON COLUMN pgscore.models.created_at IS 'When the first version was deployed';
 COMMENT ON COLUMN pgscore.models.created_by IS 'Who deployed the first version';
 
@@ -48,7 +48,8 @@ CREATE TABLE IF NOT EXISTS pgscore.onnx_graphs (
     CONSTRAINT onnx_graphs_hash_is_right CHECK (sha256 = encode(pg_catalog.sha256(content), 'hex'))
 );
 COMMENT ON TABLE pgscore.onnx_graphs IS 'ONNX graphs by content; versions of the same content share one';
-COMMENT ON COLUMN pgscore.onnx_graphs.sha256 IS 'SHA-256 of the content, in hexadecimal; also the key of the session cache';
+COMMENT ON COLUMN pgscore.onnx_graphs.sha256 IS
+    'SHA-256 of the content, in hexadecimal; also the key of the session cache';
 COMMENT ON COLUMN pgscore.onnx_graphs.content IS 'The serialized graph, with no external data';
 
 CREATE TABLE IF NOT EXISTS pgscore.versions (
@@ -81,7 +82,8 @@ COMMENT ON TABLE pgscore.versions IS 'The versions of the models; a row never ch
 COMMENT ON COLUMN pgscore.versions.version_id IS 'Key';
 COMMENT ON COLUMN pgscore.versions.model_id IS 'The model';
 COMMENT ON COLUMN pgscore.versions.version IS 'Number within the model, from 1 up';
-COMMENT ON COLUMN pgscore.versions.estimator IS 'The model in words, such as Pipeline(StandardScaler, LogisticRegression)';
+COMMENT ON COLUMN pgscore.versions.estimator IS
+    'The model in words, such as Pipeline(StandardScaler, LogisticRegression)';
 COMMENT ON COLUMN pgscore.versions.kind IS 'What it is for: regressor, binary classifier, …';
 COMMENT ON COLUMN pgscore.versions.strategy IS 'How it runs: sql (inlined), plpgsql, or onnx (PL/Python)';
 COMMENT ON COLUMN pgscore.versions.reason IS 'Why this strategy';
@@ -90,7 +92,8 @@ COMMENT ON COLUMN pgscore.versions.bound_table IS
 COMMENT ON COLUMN pgscore.versions.parameters IS
     'The inputs in order: [{"name", "type", "column"}]; column is the table''s name of it';
 COMMENT ON COLUMN pgscore.versions.functions IS
-    'The functions, main first: [{"suffix", "method", "result", "language", "outputs", "labels"}]; method is what it equals';
+    'The functions, main first: [{"suffix", "method", "result", "language", "outputs", "labels"}]; method is what it '
+    'equals';
 COMMENT ON COLUMN pgscore.versions.onnx_sha256 IS 'The graph, where strategy is onnx';
 COMMENT ON COLUMN pgscore.versions.features IS 'The graph''s inputs in order, each as SQL over the row alias r';
 COMMENT ON COLUMN pgscore.versions.sql IS 'The statements that created the functions';
@@ -108,11 +111,13 @@ CREATE TABLE IF NOT EXISTS pgscore.parity_cases (
 );
 COMMENT ON TABLE pgscore.parity_cases IS 'Made-up rows with the model''s own answers, which `pgscore verify` replays';
 COMMENT ON COLUMN pgscore.parity_cases.version_id IS 'The version';
-COMMENT ON COLUMN pgscore.parity_cases.cases IS 'Rows around a typical one: thresholds, categories, NULL, extreme numbers';
+COMMENT ON COLUMN pgscore.parity_cases.cases IS
+    'Rows around a typical one: thresholds, categories, NULL, extreme numbers';
 
 CREATE TABLE IF NOT EXISTS pgscore.aliases (
     model_id   integer NOT NULL REFERENCES pgscore.models (model_id),
-    alias      text NOT NULL CONSTRAINT aliases_alias_is_plain CHECK (alias ~ '^[a-z][a-z0-9_]*$' AND octet_length(alias) <= 63),
+    alias      text NOT NULL
+               CONSTRAINT aliases_alias_is_plain CHECK (alias ~ '^[a-z][a-z0-9_]*$' AND octet_length(alias) <= 63),
     version_id integer NOT NULL,
     PRIMARY KEY (model_id, alias),
     -- Both columns: an alias of one model cannot point to a version of another.
@@ -129,7 +134,8 @@ CREATE TABLE IF NOT EXISTS pgscore.history (
     model_id     integer NOT NULL,
     model        text NOT NULL,
     alias        text,
-    action       text NOT NULL CONSTRAINT history_action_is_known CHECK (action IN ('deploy', 'promote', 'rollback', 'drop')),
+    action       text NOT NULL
+                 CONSTRAINT history_action_is_known CHECK (action IN ('deploy', 'promote', 'rollback', 'drop')),
     from_version integer,
     to_version   integer,
     at           timestamptz NOT NULL DEFAULT clock_timestamp(),

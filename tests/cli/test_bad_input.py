@@ -264,3 +264,12 @@ def test_debug_adds_the_traceback() -> None:
     outcome = pgscore("list", "--dsn", "host=127.0.0.1 port=1", "--debug")
     assert outcome.code == 3
     assert "Traceback" in outcome.err
+
+
+def test_an_unexpected_error_is_one_line_too(shop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> None:
+        raise RuntimeError("first line\nsecond line")
+
+    monkeypatch.setattr("pgscore.procedures.lifecycle.list_models", broken)
+    outcome = pgscore("list")
+    refused(outcome, 70, "unexpected: RuntimeError: first line second line", "--debug")

@@ -54,6 +54,15 @@ def test_a_varied_column_is_the_only_one_that_left_the_base_row() -> None:
         assert others == {name: value for name, value in BASES[0].items() if name != cases.varied[row]}
 
 
+def test_no_row_holds_two_extremes() -> None:
+    """They may cancel out in a sum: what is left depends on the order of the additions, and says nothing."""
+    numbers = tuple(Parameter(f"c{i}", SqlType.DOUBLE) for i in range(5))
+    base: Row = {p.name: 1.0 for p in numbers}
+    cases = adversarial(Space(numbers, {}), [base])
+    for row in zip(*cases.columns.values(), strict=True):
+        assert sum(isinstance(value, float) and abs(value) > 1e30 for value in row) <= 1
+
+
 def test_it_is_deterministic_and_capped() -> None:
     space = Space(PARAMETERS, PROBES)
     assert repr(adversarial(space, BASES)) == repr(adversarial(space, BASES))

@@ -211,7 +211,9 @@ def test_other_inputs_replace_the_named_form(connection: Any) -> None:
         "CREATE TABLE public.leads (tenure bigint, monthly float8); INSERT INTO public.leads VALUES (3, 4.5)",
     )
     deploy(connection, classifier(), name="churn", table="leads", promote=True)
-    forms = "SELECT oid::regprocedure::text FROM pg_proc WHERE proname = 'churn' AND pronamespace = 'score'::regnamespace ORDER BY 1"
+    forms = """
+        SELECT oid::regprocedure::text FROM pg_proc
+        WHERE proname = 'churn' AND pronamespace = 'score'::regnamespace ORDER BY 1"""
     assert query(connection, forms) == [("score.churn(bigint,double precision)",), ("score.churn(leads)",)]
     rollback(connection, "churn")
     assert query(connection, forms) == [("score.churn(customers)",), ("score.churn(integer,double precision)",)]
@@ -265,9 +267,9 @@ def test_a_promoter_promotes_and_nobody_else(connection: Any, dsn: str) -> None:
 def test_a_lock_is_not_waited_for_long(connection: Any, dsn: str) -> None:
     with opened(dsn) as other, other.cursor() as cursor:
         cursor.execute("SELECT FROM pgscore.aliases FOR UPDATE")
-        with connection, connection.cursor() as own, pytest.raises(RefusedError, match="holds a lock"), errors():
-            own.execute("ALTER FUNCTION pgscore.promote(text, integer, text) SET lock_timeout = '50ms'")
-            own.execute("SELECT pgscore.promote('churn', 2)")
+        query(connection, "ALTER FUNCTION pgscore.promote(text, integer, text) SET lock_timeout = '50ms'")
+        with pytest.raises(RefusedError, match="holds a lock"):
+            promote(connection, "churn", 2)
 
 
 def test_a_running_deploy_does_not_hold_up_a_rollback(connection: Any, dsn: str) -> None:

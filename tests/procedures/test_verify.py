@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,14 @@ from pgscore.procedures.functions import VersionPlan
 from pgscore.procedures.plan import apply
 from pgscore.procedures.verify import ParityReport, gate, subject, verify
 
+from ..support.databases import copied, template
+from ..support.servers import Server
+
 COLUMNS = ("tenure", "charge", "plan", "senior")
 NUMBERS = ["tenure", "charge"]
 
 
-def customers(n: int = 400) -> pd.DataFrame:
+def customers(n: int = 200) -> pd.DataFrame:
     rng = np.random.default_rng(3)
     return pd.DataFrame(
         {
@@ -54,6 +58,33 @@ def customers(n: int = 400) -> pd.DataFrame:
 def target(frame: pd.DataFrame) -> Any:
     short = (frame.tenure < 20) & (frame.charge > 40)
     return np.where(short | (frame.plan == "gold") & (frame.tenure > 50), "yes", "no")
+
+
+@pytest.fixture(scope="module")
+def databases() -> Iterator[_Databases]:
+    """A connection for each server, to a database that the tests of this module leave as it was."""
+    with ExitStack() as stack:
+        yield _Databases(stack)
+
+
+class _Databases(dict[int, Any]):
+    def __init__(self, stack: ExitStack) -> None:
+        self.stack = stack
+
+    def on(self, server: Server) -> Any:
+        if server.major not in self:
+            connection = connect(self.stack.enter_context(copied(server, template(server))))
+            self.stack.callback(connection.close)
+            fill(connection)
+            self[server.major] = connection
+        return self[server.major]
+
+
+@pytest.fixture
+def shared(server: Server, databases: _Databases) -> Iterator[Any]:
+    """For tests that roll back all they do."""
+    yield databases.on(server)
+    databases.on(server).rollback()
 
 
 @pytest.fixture
@@ -141,13 +172,13 @@ def tree_model() -> Any:
 
 
 @pytest.mark.parametrize("strategy", [Strategy.SQL, Strategy.PLPGSQL])
-def test_a_right_model_passes(connection: Any, strategy: Strategy) -> None:
-    deployed = compiled(connection, linear_model(), strategy)
+def test_a_right_model_passes(shared: Any, strategy: Strategy) -> None:
+    deployed = compiled(shared, linear_model(), strategy)
     report, cases = deployed.gate(deployed.artifact)
 
     assert report.passed, report.summary()
-    assert report.real_rows == 400
-    assert report.adversarial_rows > 4000
+    assert report.real_rows == 200
+    assert report.adversarial_rows > 3000
     assert 0 < report.refused_rows < 200
     assert report.rows == report.real_rows + report.adversarial_rows
     assert list(report.functions) == [function.suffix for function in deployed.artifact.functions]
@@ -157,8 +188,8 @@ def test_a_right_model_passes(connection: Any, strategy: Strategy) -> None:
     assert set(json.loads(cases)["inputs"]) == set(COLUMNS)
 
 
-def test_a_tree_is_bit_equal(connection: Any) -> None:
-    deployed = compiled(connection, tree_model())
+def test_a_tree_is_bit_equal(shared: Any) -> None:
+    deployed = compiled(shared, tree_model())
     report, _ = deployed.gate(deployed.artifact)
     assert report.passed, report.summary()
     assert report.max_difference == 0
@@ -188,7 +219,7 @@ def moved(match: re.Match[str], value: float) -> Callable[[str], str]:
 
 def test_each_threshold_moved_by_one_bit_is_refused(connection18: Any) -> None:
     frame = customers()
-    model = DecisionTreeRegressor(max_depth=4).fit(
+    model = DecisionTreeRegressor(max_depth=3).fit(
         frame[["charge"]].assign(tenure=frame.tenure * 1.25), frame.charge**2
     )
     with connection18, connection18.cursor() as cursor:
@@ -196,15 +227,15 @@ def test_each_threshold_moved_by_one_bit_is_refused(connection18: Any) -> None:
     deployed = compiled(connection18, model)
     body = deployed.artifact.functions[0].body.text
     thresholds = literals(body, "<= ") + literals(body, "> ")
-    assert len(thresholds) >= 10
+    assert len(thresholds) == 7
     for threshold in thresholds:
         for direction in (math.inf, -math.inf):
             value = math.nextafter(float(threshold[1]), direction)
             refuses(deployed, changed(deployed.artifact, "", moved(threshold, value)))
 
 
-def test_each_weight_moved_a_little_is_refused(connection18: Any) -> None:
-    deployed = compiled(connection18, linear_model())
+def test_each_weight_moved_a_little_is_refused(shared: Any) -> None:
+    deployed = compiled(shared, linear_model())
     body = deployed.artifact.functions[0].body.text
     weights = literals(body, r"\* ") + literals(body, "THEN ")
     assert len(weights) >= 4
@@ -227,15 +258,15 @@ def test_each_weight_moved_a_little_is_refused(connection18: Any) -> None:
     ],
     ids=["category", "quote", "class order", "null", "offset", "labels", "null label", "proba order", "proba length"],
 )
-def test_a_wrong_copy_is_refused(connection: Any, suffix: str, change: Callable[[str], str]) -> None:
-    deployed = compiled(connection, linear_model())
+def test_a_wrong_copy_is_refused(shared: Any, suffix: str, change: Callable[[str], str]) -> None:
+    deployed = compiled(shared, linear_model())
     report = refuses(deployed, changed(deployed.artifact, suffix, change), suffix)
     assert report.functions[suffix].mismatches > 0
 
 
-def test_a_null_where_the_model_answers_is_refused(connection: Any) -> None:
+def test_a_null_where_the_model_answers_is_refused(shared: Any) -> None:
     """The other way round from `coalesce`: one column's NULL gives NULL, although the model imputes it."""
-    deployed = compiled(connection, linear_model())
+    deployed = compiled(shared, linear_model())
     index = [p.name for p in deployed.artifact.parameters].index("tenure")
     hole = Template.hole(index)
     report = refuses(
@@ -244,16 +275,16 @@ def test_a_null_where_the_model_answers_is_refused(connection: Any) -> None:
     assert "tenure" in report.functions[""].columns
 
 
-def test_swapped_columns_of_the_row_form_are_refused(connection: Any) -> None:
+def test_swapped_columns_of_the_row_form_are_refused(shared: Any) -> None:
     """Made-up rows go in by name; only rows of the table tell that the row's columns are wired to the wrong inputs."""
-    deployed = compiled(connection, tree_model())
+    deployed = compiled(shared, tree_model())
     swapped = replace(deployed.binding, columns=tuple(reversed(deployed.binding.columns)), exact=(False, False))
     report, _ = replace(deployed, binding=swapped).gate(deployed.artifact)
     assert not report.passed
 
 
-def test_an_error_in_one_extreme_row_is_a_failure_without_values(connection: Any) -> None:
-    deployed = compiled(connection, linear_model())
+def test_an_error_in_one_extreme_row_is_a_failure_without_values(shared: Any) -> None:
+    deployed = compiled(shared, linear_model())
     index = [p.name for p in deployed.artifact.parameters].index("charge")
     hole = Template.hole(index)
     report = refuses(deployed, changed(deployed.artifact, "", lambda body: f"{body} + 0 * ({hole} * 1e200::float8)"))
@@ -263,17 +294,18 @@ def test_an_error_in_one_extreme_row_is_a_failure_without_values(connection: Any
     assert report.functions["label"].passed
 
 
-def test_an_error_on_real_rows_alone_is_a_failure(connection: Any) -> None:
-    deployed = compiled(connection, linear_model())
+def test_an_error_on_real_rows_alone_is_a_failure(shared: Any) -> None:
+    deployed = compiled(shared, linear_model())
     artifact = deployed.artifact
-    apply(connection, VersionPlan("m", 1, artifact, deployed.binding, False).statements())
-    with connection.cursor() as cursor:
+    apply(shared, VersionPlan("m", 1, artifact, deployed.binding, False).statements())
+    with shared.cursor() as cursor:
         cursor.execute(
             "CREATE OR REPLACE FUNCTION score.m_v1(r customers) RETURNS float8 LANGUAGE sql IMMUTABLE"
-            " RETURN 1 / (r.id - 7) + score.m_v1(tenure => r.tenure, charge => r.charge, plan => r.plan, senior => r.senior)"
+            " RETURN 1 / (r.id - 7)"
+            " + score.m_v1(tenure => r.tenure, charge => r.charge, plan => r.plan, senior => r.senior)"
         )
     oracle = Oracle(deployed.model, artifact.parameters, artifact.functions)
-    report, _ = gate(connection, artifact, name="m", version=1, table="public.customers", oracle=oracle)
+    report, _ = gate(shared, artifact, name="m", version=1, table="public.customers", oracle=oracle)
     assert not report.passed
     assert report.functions[""].error == "raises SQLSTATE 22012 (division_by_zero) when called with a row of the table"
 
@@ -317,19 +349,19 @@ def test_a_view_and_other_types_of_columns(connection: Any) -> None:
     deployed = compiled(connection, linear_model(), table="narrow")
     report, _ = deployed.gate(deployed.artifact)
     assert report.passed, report.summary()
-    assert report.real_rows == 400
+    assert report.real_rows == 200
 
 
 @pytest.mark.parametrize("kind", ["float8", "real", "smallint", "numeric(12, 3)"])
-def test_beyond_100_columns_rows_travel_as_rows_of_the_table(connection: Any, kind: str) -> None:
+def test_beyond_100_columns_rows_travel_as_rows_of_the_table(connection18: Any, kind: str) -> None:
     rng = np.random.default_rng(5)
-    names = [f"c{i} %" for i in range(120)]
-    frame = pd.DataFrame(rng.integers(0, 9, (60, 120)).astype(float), columns=names)
+    names = [f"c{i} %" for i in range(104)]
+    frame = pd.DataFrame(rng.integers(0, 9, (60, 104)).astype(float), columns=names)
     model = make_pipeline(SimpleImputer(), LinearRegression()).fit(frame, rng.normal(size=60))
-    with connection, connection.cursor() as cursor:
+    with connection18, connection18.cursor() as cursor:
         cursor.execute("CREATE TABLE wide (" + ", ".join(f'"{name}" {kind}' for name in names) + ")")
         execute_values(cursor, "INSERT INTO wide VALUES %s", frame.astype(int).values.tolist())
-    deployed = compiled(connection, model, table="wide")
+    deployed = compiled(connection18, model, table="wide")
     report, _ = deployed.gate(deployed.artifact)
     assert report.passed, report.summary()
     assert report.real_rows == 60
@@ -346,7 +378,8 @@ def test_rows_are_read_with_the_users_own_rights(connection18: Any, installed18:
     with connection18.cursor() as cursor:
         cursor.execute(
             "DROP ROLE IF EXISTS gate_outsider; CREATE ROLE gate_outsider;"
-            "GRANT USAGE ON SCHEMA score TO gate_outsider; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA score TO gate_outsider;"
+            "GRANT USAGE ON SCHEMA score TO gate_outsider;"
+            "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA score TO gate_outsider;"
             "SET LOCAL ROLE gate_outsider"
         )
     oracle = Oracle(deployed.model, deployed.artifact.parameters, deployed.artifact.functions)
@@ -394,7 +427,7 @@ def test_verify_with_the_model_at_hand_compares_real_rows(connection: Any) -> No
     it = subject(connection, "churn", 1)
     report = verify(connection, "churn", 1, oracle=Oracle(model, it.parameters, it.functions))
     assert report.passed, report.summary()
-    assert report.real_rows == 400
+    assert report.real_rows == 200
 
 
 def test_verify_finds_a_function_that_was_replaced(connection: Any) -> None:
@@ -429,11 +462,11 @@ def test_verify_takes_a_version_that_is_not_live(connection18: Any) -> None:
         verify(connection18, "other")
 
 
-def test_the_gate_leaves_the_transaction_usable(connection18: Any) -> None:
-    deployed = compiled(connection18, linear_model())
+def test_the_gate_leaves_the_transaction_usable(shared: Any) -> None:
+    deployed = compiled(shared, linear_model())
     broken = changed(deployed.artifact, "", lambda body: f"{body} + 1 / length('')")
-    apply(connection18, VersionPlan("m", 1, broken, deployed.binding, False).statements())
+    apply(shared, VersionPlan("m", 1, broken, deployed.binding, False).statements())
     oracle = Oracle(deployed.model, broken.parameters, broken.functions)
-    report, _ = gate(connection18, broken, name="m", version=1, table="public.customers", oracle=oracle)
+    report, _ = gate(shared, broken, name="m", version=1, table="public.customers", oracle=oracle)
     assert not report.passed
-    assert connection18.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_INTRANS
+    assert shared.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_INTRANS

@@ -1,0 +1,175 @@
+"""Fitted models end to end: scikit-learn's own answers against PostgreSQL's, for every estimator and each strategy."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psycopg2
+import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from pgscore.compiler import ir
+from pgscore.compiler.artifact import Artifact, Function, Parameter, SqlType, Strategy
+from pgscore.compiler.backends import numpy as reference
+from pgscore.compiler.build import build, default_parameters
+from pgscore.compiler.frontends import to_program
+from tests.conftest import new_database
+from tests.support import programs, sqlrun
+from tests.support.example import Example
+from tests.support.models import all_examples, churn_pipeline, customers
+
+EXAMPLES = all_examples()
+BOTH = (Strategy.SQL, Strategy.PLPGSQL)
+Columns = Mapping[str, Sequence[object]]
+
+
+@pytest.fixture(scope="module", params=["server15", "server18"])
+def connection(request: pytest.FixtureRequest) -> Iterator[Any]:
+    for dsn in new_database(request.getfixturevalue(request.param)):
+        connection = psycopg2.connect(dsn)
+        yield connection
+        connection.close()
+
+
+@cache
+def fitted(name: str) -> tuple[Example, ir.Program]:
+    example = EXAMPLES[name]()
+    return example, to_program(example.estimator)
+
+
+def to_columns(program: ir.Program, frame: pd.DataFrame) -> dict[str, list[object]]:
+    """The frame as SQL's values: a missing number is now NULL, now NaN; a missing text is NULL."""
+    positions = {str(name): position for position, name in enumerate(frame.columns)}
+    columns: dict[str, list[object]] = {}
+    for column in program.columns:
+        at = positions[column.name] if column.name in positions else int(column.name[1:])
+        number = column.dtype is ir.Dtype.NUMBER
+        columns[column.name] = [
+            (float("nan") if number and row % 2 else None) if value is None or value != value
+            else float(value) if number else value
+            for row, value in enumerate(frame.iloc[:, at].tolist())
+        ]  # fmt: skip
+    return columns
+
+
+def accepted(program: ir.Program, columns: Columns) -> np.ndarray[Any, Any]:
+    """The rows that the model does not refuse; tests/compiler/frontends hold the refusals against scikit-learn."""
+    outputs = np.concatenate(list(reference.evaluate(program, programs.as_arrays(program, columns)).values()), axis=1)
+    return np.flatnonzero(~np.isnan(outputs).all(axis=1))
+
+
+def model_answers(example: Example, function: Function, rows: np.ndarray[Any, Any]) -> list[Any]:
+    """What the method that the function names gives for these rows."""
+    named = hasattr(example.estimator, "feature_names_in_")
+    frame = example.frame.iloc[rows]
+    method, _, column = function.method.partition("(X)")
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        values = getattr(example.estimator, method)(frame if named else frame.to_numpy())
+    values = values.toarray() if hasattr(values, "toarray") else np.asarray(values)
+    if column == "[:, 1]":
+        values = values[:, 1]
+    found: list[Any] = values.tolist()
+    return found
+
+
+def compare(connection: Any, example: Example, program: ir.Program, artifact: Artifact, columns: Columns) -> None:
+    try:
+        got = sqlrun.run(connection, artifact, columns)
+    finally:
+        connection.rollback()
+    rows = accepted(program, columns)
+    refused = set(range(len(example.frame))) - set(rows.tolist())
+    assert len(rows) > 0
+    for function in artifact.functions:
+        answers = got[function.suffix]
+        assert all(is_nothing(answers[row]) for row in refused)
+        for row, wanted in zip(rows.tolist(), model_answers(example, function, rows), strict=True):
+            found = answers[row]
+            where = f"{function.suffix!r} row {row}: { {name: values[row] for name, values in columns.items()} }"
+            if function.labels is not None or function.result == "integer":
+                assert found == wanted, where
+                continue
+            wanted_numbers = np.atleast_1d(np.array(wanted, dtype=float)).ravel()
+            if found is None:
+                assert not np.isfinite(wanted_numbers).any() or programs.too_large(columns, row), where
+                continue
+            np.testing.assert_allclose(
+                np.atleast_1d(np.array(found, dtype=float)),
+                np.where(np.isfinite(wanted_numbers), wanted_numbers, np.nan),
+                rtol=0 if example.exact else 1e-11,
+                atol=1e-290 if example.exact else 1e-15,
+                err_msg=where,
+            )
+
+
+def is_nothing(found: object) -> bool:
+    return found is None or (isinstance(found, list) and all(value is None for value in found))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_example_answers_as_the_model(connection: Any, name: str) -> None:
+    example, program = fitted(name)
+    columns = to_columns(program, example.frame)
+    for strategy in BOTH:
+        artifact = build(program, default_parameters(program), strategy=strategy)
+        assert artifact.functions[0].language == strategy.value
+        compare(connection, example, program, artifact, columns)
+
+
+TYPES = {
+    "tenure": SqlType.INTEGER,
+    "visits": SqlType.BIGINT,
+    "senior": SqlType.BOOLEAN,
+    "monthly": SqlType.DOUBLE,
+    "total": SqlType.DOUBLE,
+}
+PYTHON: dict[SqlType, type] = {SqlType.INTEGER: int, SqlType.BIGINT: int, SqlType.BOOLEAN: bool, SqlType.DOUBLE: float}
+MIXED = ["tenure", "monthly", "total", "contract", "city", "payment"]
+
+
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [
+        (HistGradientBoostingClassifier(max_iter=8, min_samples_leaf=5), list(TYPES)),
+        (RandomForestClassifier(10, max_depth=6, random_state=0), list(TYPES)),
+        (churn_pipeline(LogisticRegression(max_iter=300)), MIXED),
+        (churn_pipeline(RandomForestClassifier(5, random_state=0), scale=False), MIXED),
+    ],
+    ids=["boosting", "forest", "pipeline", "pipeline-forest"],
+)
+def test_typed_columns_answer_as_the_model(connection: Any, model: Any, names: list[str]) -> None:
+    """integer, bigint and boolean columns, which are compared without casts."""
+    frame = customers()[names]
+    example = Example(model.fit(frame, customers()["churn"]), frame)
+    program = to_program(model)
+    parameters = [Parameter(c.name, TYPES.get(c.name, SqlType.TEXT)) for c in program.columns]
+    columns = {
+        p.name: [None if v is None or v != v else PYTHON.get(p.type, str)(v) for v in frame[p.name]] for p in parameters
+    }
+    for strategy in BOTH:
+        compare(connection, example, program, build(program, parameters, strategy=strategy), columns)
+
+
+def test_a_scaler_before_trees_decides_bit_for_bit(connection: Any) -> None:
+    """Values on and next to each threshold, mapped back through the scaler."""
+    rng = np.random.default_rng(0)
+    train = pd.DataFrame(rng.normal(50, 20, (300, 2)).round(1), columns=["a", "b"])
+    target = np.where(train.a + train.b * rng.random(300) > 80, "yes", "no")
+    model = make_pipeline(StandardScaler(), RandomForestClassifier(15, random_state=0)).fit(train, target)
+    program = to_program(model)
+    probes = build(program, default_parameters(program)).probes
+    near = np.array([v for name in ("a", "b") for v in probes[name]], dtype=float)
+    near = np.concatenate([near, np.nextafter(near, np.inf), np.nextafter(near, -np.inf)])
+    example = Example(model, pd.DataFrame({"a": near, "b": near[::-1]}), exact=True)
+    for strategy in BOTH:
+        artifact = build(program, default_parameters(program), strategy=strategy)
+        compare(connection, example, program, artifact, to_columns(program, example.frame))

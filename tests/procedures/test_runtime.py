@@ -1,0 +1,309 @@
+"""The modules that run inside PL/Python, without a server; and the installer of their folder, without a download."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from pgscore.compiler import ir
+from pgscore.compiler.backends.onnx import export
+from pgscore.errors import ServerError, UsageError
+from pgscore.procedures import runtime_install
+from pgscore.procedures.runtime import arrays, graphs, libraries, sessions
+from pgscore.procedures.runtime.libraries import ScoringError
+
+
+def sent(rows: list[list[float | None]], *, oid: int = 701) -> bytes:
+    """What array_send gives for these rows."""
+    has_null = int(any(value is None for row in rows for value in row))
+    data = struct.pack(">iiiiiii", 2, has_null, oid, len(rows), 1, len(rows[0]), 1)
+    for row in rows:
+        for value in row:
+            data += struct.pack(">i", -1) if value is None else struct.pack(">id", 8, value)
+    return data
+
+
+def graph(offset: float = 0.0, width: int = 2) -> tuple[str, bytes]:
+    """x0 + offset and missing(x1), refused where x0 > 100; its hash and bytes."""
+    program = ir.Program(
+        ir.ModelKind.TRANSFORMER,
+        tuple(ir.Column(f"x{i}", ir.Dtype.NUMBER) for i in range(width)),
+        (
+            *(ir.Input((), i) for i in range(width)),
+            ir.Check((ir.Ref(0, 0),), low=-100, high=100, missing=True),
+            ir.MultiplyAdd((ir.Ref(width, 0),), np.array([1.0]), np.array([offset])),
+            ir.IsMissing(tuple(ir.Ref(i, 0) for i in range(1, width))),
+        ),
+        (ir.Output(ir.Method.TRANSFORM, (ir.Ref(width + 1, 0), ir.Ref(width + 2, 0))),),
+    )
+    content = export(program)
+    return hashlib.sha256(content).hexdigest(), content
+
+
+class TestArrays:
+    def test_values_come_through_bit_by_bit(self) -> None:
+        rows: list[list[float | None]] = [[0.1, -0.0], [math.inf, 5e-324], [-1e300, math.nan]]
+        decoded = arrays.decode(sent(rows), 2)
+        assert decoded.tobytes() == np.array(rows).tobytes()
+        assert decoded.dtype == np.float64
+
+    @pytest.mark.parametrize("share", [0.01, 0.3, 1.0])
+    def test_null_is_nan(self, share: float) -> None:
+        rng = np.random.default_rng(0)
+        values = rng.normal(size=(50, 3))
+        values[rng.random(values.shape) < share] = np.nan
+        rows = [[None if math.isnan(v) else v for v in row] for row in values.tolist()]
+        np.testing.assert_array_equal(arrays.decode(sent(rows), 3), values)
+
+    def test_a_value_that_looks_like_a_length(self) -> None:
+        tricky = struct.unpack(">d", struct.pack(">ii", 8, -1))[0]
+        rows: list[list[float | None]] = [[None, tricky, -0.0], [tricky, None, 1.0]]
+        np.testing.assert_array_equal(arrays.decode(sent(rows), 3), [[np.nan, tricky, -0.0], [tricky, np.nan, 1.0]])
+
+    def test_no_rows(self) -> None:
+        assert arrays.decode(struct.pack(">iii", 0, 0, 701), 4).shape == (0, 4)
+
+    @pytest.mark.parametrize(
+        ("data", "message"),
+        [
+            (b"", "array_send"),
+            (b"\0" * 11, "array_send"),
+            (sent([[1.0, 2.0]], oid=25), "array_send"),
+            (struct.pack(">iiiii", 1, 0, 701, 1, 1) + struct.pack(">id", 8, 1.0), "array_send"),
+            (sent([[1.0, 2.0, 3.0]]), "takes 2 features, got rows of 3"),
+            (sent([[1.0, 2.0]])[:-4], "end within"),
+            (sent([[1.0, None]])[:-1], "end within"),
+            (sent([[1.0, None]])[:-4], "end within"),
+            (sent([[1.0, None]]) + b"\0\0\0\0", "end within"),
+            (struct.pack(">iiiiiii", 2, 0, 701, 2**30, 1, 2, 1), "end within"),
+            (struct.pack(">iiiiiii", 2, 0, 701, -1, 1, 2, 1), "array_send"),
+            (struct.pack(">iiiiiiii", 2, 0, 701, 1, 1, 2, 1, 4) + b"\0\0\0\1", "another length"),
+        ],
+    )
+    def test_anything_else_is_refused(self, data: bytes, message: str) -> None:
+        with pytest.raises(ScoringError, match=message):
+            arrays.decode(data, 2)
+
+
+class TestGraphs:
+    def model(self, *nodes: Any, **changes: Any) -> onnx.ModelProto:
+        tensors = {name: helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["n", 1]) for name in ("x", "y")}
+        made = helper.make_graph(nodes or [helper.make_node("Neg", ["x"], ["y"])], "g", [tensors["x"]], [tensors["y"]])
+        made.initializer.extend(changes.get("initializers", []))
+        return helper.make_model(made, opset_imports=changes.get("opsets", [helper.make_opsetid("", 18)]))
+
+    def refused(self, model: onnx.ModelProto, message: str) -> None:
+        with pytest.raises(ScoringError, match=message):
+            graphs.check(model.SerializeToString())
+
+    def external(self) -> onnx.TensorProto:
+        tensor = numpy_helper.from_array(np.zeros(3), "w")
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="global/pg_control")
+        return tensor
+
+    def test_our_own_graphs_pass(self) -> None:
+        graphs.check(graph()[1])
+        graphs.check(self.model().SerializeToString())
+
+    def test_names_that_look_like_a_danger_pass(self) -> None:
+        model = self.model()
+        helper.set_model_props(model, {"location": "com.microsoft", "features": '["location", "external_data"]'})
+        graphs.check(model.SerializeToString())
+
+    def test_external_data(self) -> None:
+        self.refused(self.model(initializers=[self.external()]), "external data")
+        hidden = helper.make_node("Constant", [], ["c"], value=self.external())
+        self.refused(self.model(helper.make_node("Neg", ["x"], ["y"]), hidden), "external data")
+
+    def test_external_data_within_a_branch(self) -> None:
+        branch = helper.make_graph([], "b", [], [], [self.external()])
+        self.refused(self.model(helper.make_node("If", ["x"], ["y"], then_branch=branch)), "external data")
+
+    def test_unknown_operators(self) -> None:
+        self.refused(self.model(helper.make_node("FusedMatMul", ["x", "x"], ["y"], domain="com.microsoft")), "domain")
+        self.refused(self.model(opsets=[helper.make_opsetid("com.evil", 1)]), "domain")
+
+    def test_functions_and_sparse_tensors(self) -> None:
+        model = self.model()
+        model.functions.add(name="f", domain="")
+        self.refused(model, "functions")
+        model = self.model()
+        model.graph.sparse_initializer.add()
+        self.refused(model, "sparse")
+
+    def test_external_data_behind_an_overlong_tag(self) -> None:
+        """Field 13 of a tensor written with a tag of two bytes, which protobuf takes."""
+        entry = helper.make_tensor("w", TensorProto.DOUBLE, [1], [0.0]).SerializeToString() + b"\xea\x00\x00"
+        part = b"\x2a" + bytes([len(entry)]) + entry
+        content = b"\x3a" + bytes([len(part)]) + part
+        with pytest.raises(ScoringError, match="external data"):
+            graphs.check(content)
+
+    @pytest.mark.parametrize(
+        "content", [b"not a model at all", b"\x3a\xff\x01", b"\x80" * 20, b"\x0b", b"\xf8\xff\xff\xff\x7f\x00"]
+    )
+    def test_not_a_model(self, content: bytes) -> None:
+        with pytest.raises(ScoringError, match="no ONNX model"):
+            graphs.check(content)
+
+    def test_size(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(graphs, "MAX_GRAPH_BYTES", 100)
+        with pytest.raises(ScoringError, match="more than the limit of 100"):
+            graphs.check(graph()[1])
+
+
+class TestSessions:
+    def loaded(self) -> tuple[sessions.Sessions, str]:
+        known, (sha256, content) = sessions.Sessions(), graph(1.0)
+        known.add(sha256, content)
+        return known, sha256
+
+    def test_one_row(self) -> None:
+        known, sha256 = self.loaded()
+        assert known.score_row(sha256, [0.5, None]) == [1.5, 1.0]
+        assert known.score_row(sha256, [None, 3.0]) == [None, 0.0]
+
+    def test_a_refused_row_is_none(self) -> None:
+        known, sha256 = self.loaded()
+        assert known.score_row(sha256, [101.0, 3.0]) is None
+
+    def test_batches_longer_than_a_chunk(self) -> None:
+        known, sha256 = self.loaded()
+        n = 2 * sessions.CHUNK_ROWS + 7
+        values = np.linspace(-200, 200, n)
+        got = known.score_batch(sha256, sent([[value, 0.0] for value in values.tolist()]), 0)
+        assert got == [value + 1 if abs(value) <= 100 else None for value in values.tolist()]
+        missing: list[list[float | None]] = [[1.0, None], [1.0, 2.0], [None, 3.0]]
+        assert known.score_batch(sha256, sent(missing), 1) == [1.0, 0.0, 0.0]
+        assert known.score_batch(sha256, sent(missing), 0) == [2.0, 2.0, None]
+
+    def test_a_graph_that_is_not_loaded_gives_an_empty_list(self) -> None:
+        assert sessions.Sessions().score_row("0" * 64, [1.0]) == []
+        assert sessions.Sessions().score_batch("0" * 64, sent([[1.0]]), 0) == []
+
+    def test_wrong_hash(self) -> None:
+        with pytest.raises(ScoringError, match="do not have that hash"):
+            sessions.Sessions().add("0" * 64, graph()[1])
+
+    def test_wrong_number_of_features_or_output(self) -> None:
+        known, sha256 = self.loaded()
+        with pytest.raises(ScoringError, match="takes 2 features, got 1"):
+            known.score_row(sha256, [1.0])
+        for output in (2, -1):
+            with pytest.raises(ScoringError, match="has 2 outputs"):
+                known.score_batch(sha256, sent([[1.0, 2.0]]), output)
+
+    def test_the_graph_used_longest_ago_goes_first(self) -> None:
+        made = [graph(float(offset)) for offset in range(3)]
+        known = sessions.Sessions(cache_bytes=2 * len(made[0][1]) + 10)
+        known.add(*made[0])
+        known.add(*made[1])
+        assert known.score_row(made[0][0], [1.0, 1.0])
+        known.add(*made[2])
+        assert [bool(known.score_row(sha256, [1.0, 1.0])) for sha256, _ in made] == [True, False, True]
+
+    def test_a_graph_larger_than_the_cache_is_kept_alone(self) -> None:
+        known = sessions.Sessions(cache_bytes=10)
+        for offset in (1.0, 2.0):
+            sha256, content = graph(offset)
+            known.add(sha256, content)
+            assert known.score_row(sha256, [1.0, 1.0]) == [1.0 + offset, 0.0]
+
+    def test_what_onnxruntime_cannot_load(self) -> None:
+        model = onnx.load_from_string(graph()[1])
+        model.graph.node[0].op_type = "NoSuchOperator"
+        content = model.SerializeToString()
+        with pytest.raises(ScoringError, match="cannot load graph") as caught:
+            sessions.Sessions().add(hashlib.sha256(content).hexdigest(), content)
+        assert "\n" not in str(caught.value)
+
+    def test_a_graph_of_single_precision_is_refused(self) -> None:
+        x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 1]) for name in "xy")
+        made = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "g", [x], [y])
+        content = helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9).SerializeToString()
+        with pytest.raises(ScoringError, match="rows of doubles"):
+            sessions.Sessions().add(hashlib.sha256(content).hexdigest(), content)
+
+    def test_a_failure_while_running_shows_no_value(self) -> None:
+        """A lookup without a guard: the row's value is an index out of bounds, which onnxruntime names."""
+        x, y = (helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["n", 1]) for name in "xy")
+        nodes = [
+            helper.make_node("Cast", ["x"], ["i"], to=TensorProto.INT64),
+            helper.make_node("Gather", ["t", "i"], ["y"]),
+        ]
+        made = helper.make_graph(nodes, "g", [x], [y], [numpy_helper.from_array(np.zeros(3), "t")])
+        content = helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9).SerializeToString()
+        known, sha256 = sessions.Sessions(), hashlib.sha256(content).hexdigest()
+        known.add(sha256, content)
+        with pytest.raises(ScoringError, match="onnxruntime failed in graph") as caught:
+            known.score_row(sha256, [987654.0])
+        assert "987654" not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+
+class TestLibraries:
+    def test_a_folder_without_them(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(libraries, "LIBRARIES", ("no_such_library",))
+        before = list(sys.path)
+        with pytest.raises(ScoringError, match="pgscore runtime install --target"):
+            libraries.load(str(tmp_path))
+        assert sys.path == before
+        described = libraries.describe(str(tmp_path))
+        assert described["libraries"] == {"no_such_library": None}
+        assert str(tmp_path) in described["problem"]
+
+    def test_the_folder_is_only_seen_while_importing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "pgscore_only_here.py").write_text("import sys\nseen = list(sys.path)\n")
+        monkeypatch.setattr(libraries, "LIBRARIES", ("pgscore_only_here",))
+        libraries.load(str(tmp_path))
+        assert sys.modules.pop("pgscore_only_here").seen[0] == str(tmp_path)
+        assert str(tmp_path) not in sys.path
+
+    def test_a_folder_that_others_may_write_to(self, tmp_path: Path) -> None:
+        tmp_path.chmod(0o777)
+        with pytest.raises(ScoringError, match="may be written to by others"):
+            libraries.load(str(tmp_path))
+
+    def test_the_message_names_pgscore(self) -> None:
+        assert f"{ScoringError.__module__}.{ScoringError.__qualname__}" == "pgscore.ScoringError"
+
+
+class TestRuntimeInstall:
+    def test_not_a_python(self, tmp_path: Path) -> None:
+        for program in ("/bin/ls", str(tmp_path / "absent")):
+            with pytest.raises(UsageError, match="is no Python"):
+                runtime_install.install_runtime(tmp_path / "runtime", python=Path(program))
+
+    def test_a_python_that_is_too_old(self, tmp_path: Path) -> None:
+        old = tmp_path / "python3"
+        old.write_text("#!/bin/sh\necho '[[3, 9], \"cpython\"]'\n")
+        old.chmod(0o755)
+        with pytest.raises(UsageError, match=r"is Python 3\.9; onnxruntime needs 3.10"):
+            runtime_install.install_runtime(tmp_path / "runtime", python=old)
+
+    def test_other_files_are_left_alone(self, tmp_path: Path) -> None:
+        (tmp_path / "thesis.txt").write_text("years of work")
+        with pytest.raises(UsageError, match="holds other files"):
+            runtime_install.install_runtime(tmp_path, python=Path(sys.executable))
+        assert (tmp_path / "thesis.txt").exists()
+
+    def test_pip_fails(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        pins = (((3, 0), {"numpy": "0.0.0.1"}),)
+        monkeypatch.setattr(runtime_install, "PINS", pins)
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+        with pytest.raises(ServerError, match=r"pip could not install numpy==0\.0\.0\.1 for Python 3") as caught:
+            runtime_install.install_runtime(tmp_path / "runtime", python=Path(sys.executable))
+        assert "\n" not in str(caught.value)
+        assert os.listdir(tmp_path) == []

@@ -1,0 +1,237 @@
+"""Small hand-built programs, one for each kind of node, and the rows that are hardest for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from pgscore.compiler import ir
+from pgscore.compiler.backends import numpy as reference
+from pgscore.compiler.ir import Column, Dtype, Method, ModelKind, Output, Program, Ref
+
+HARD = (
+    *(0.0, 1.0, -1.0, 0.5, 1.5, 2.0, 3.0, 255.0, math.pi, -745.2, -708.5, -40.0, 36.9, 709.5, 710.0),
+    *(1e300, -1e300, 1e-300, -1e-300, 5e-324, -5e-324, ir.FINITE, -ir.FINITE, math.inf, -math.inf, math.nan),
+    *(ir.FLOAT32_LIMIT, float(np.nextafter(ir.FLOAT32_LIMIT, math.inf))),
+    *(float(np.nextafter(1.5, 2)), float(np.nextafter(1.5, 1)), -0.0, 1e39, 2.0**53, 2.0**31),
+)
+TEXTS = ("a", "b", "it's", "\\", "line\nbreak", "", "never seen", "Ünï", None, "A", "a ")
+
+REFUSING_BEYOND = 1e301
+"""SQL may refuse a row with a number beyond this, though the model's own arithmetic just about survives it."""
+
+
+def block(node: int, width: int) -> ir.Block:
+    return tuple(Ref(node, column) for column in range(width))
+
+
+def inputs(n: int) -> ir.Block:
+    return tuple(Ref(index, 0) for index in range(n))
+
+
+def program(
+    columns: Sequence[Dtype], *nodes: ir.Node, outputs: tuple[Output, ...] = (), kind: ModelKind = ModelKind.TRANSFORMER
+) -> Program:
+    """`nodes` over columns x0, x1, …; the output is all of the last node unless `outputs` says."""
+    last = len(columns) + len(nodes) - 1
+    outputs = outputs or (Output(Method.TRANSFORM, block(last, nodes[-1].width)),)
+    start = tuple(ir.Input((), index, dtype) for index, dtype in enumerate(columns))
+    return Program(kind, tuple(Column(f"x{i}", d) for i, d in enumerate(columns)), start + nodes, outputs)
+
+
+N, T = Dtype.NUMBER, Dtype.TEXT
+
+
+def forest(**changes: object) -> ir.Forest:
+    """Three trees over two columns: a split on each, a categorical split, and a single leaf; two outputs."""
+    arrays: dict[str, object] = {
+        "roots": [0, 5, 8],
+        "feature": [0, -1, 1, -1, -1, 1, -1, -1, -1],
+        "threshold": [1.5, 0, -40.0, 0, 0, 0, 0, 0, 0],
+        "left": [1, -1, 3, -1, -1, 6, -1, -1, -1],
+        "right": [2, -1, 4, -1, -1, 7, -1, -1, -1],
+        "missing_left": [False, False, True, False, False, True, False, False, False],
+        "value": [[0, 0], [0.1, 0.9], [0, 0], [0.3, 0.7], [1, 0], [0, 0], [0.2, 0.1], [0.7, 0.7], [1e-3, 1]],
+        "output": [-1, -1, -1],
+        "category_set": [-1, -1, -1, -1, -1, 0, -1, -1, -1],
+        "category_sets": ((1.0, 3.0, 255.0),),
+    }
+    return ir.Forest(**{**arrays, **changes})  # type: ignore[arg-type]
+
+
+def _checked(*nodes: ir.Node, n: int = 2) -> Program:
+    """`nodes` behind a Check of their inputs, which start at node `n`."""
+    return program([N] * n, ir.Check(inputs(n), -ir.FINITE, ir.FINITE), *nodes)
+
+
+PROGRAMS: dict[type[ir.Node], dict[str, Program]] = {
+    ir.Input: {"number": program([N, N], ir.Clip(inputs(2), -1e9, 1e9))},
+    ir.Constant: {"two": program([N], ir.Constant((), np.array([1.5, -0.1])))},
+    ir.Check: {
+        "finite": program([N, N], ir.Check(inputs(2), -ir.FINITE, ir.FINITE)),
+        "float32": program([N], ir.Check(inputs(1), -ir.FLOAT32_LIMIT, ir.FLOAT32_LIMIT, missing=True)),
+        "range": program([N], ir.Check(inputs(1), -1.0, 2.5, missing=True)),
+        "codes": program([T], ir.Codes(inputs(1), ("a", "b", "it's")), ir.Check(block(1, 1), 0.0, ir.FINITE)),
+        "codes-missing": program(
+            [T], ir.Codes(inputs(1), ("a", "b")), ir.Check(block(1, 1), 0.0, ir.FINITE, missing=True)
+        ),
+        "computed": program(
+            [N, N], ir.Affine(inputs(2), np.array([[1.0, 2.0]]), np.array([0.5])), ir.Check(block(2, 1), -3.0, 300.0)
+        ),
+        "scaled": program(
+            [N],
+            ir.Check(inputs(1), -ir.FINITE, ir.FINITE, missing=True),
+            ir.Standardize(block(1, 1), np.array([3.25]), np.array([0.07])),
+            ir.Check(block(2, 1), -ir.FLOAT32_LIMIT, ir.FLOAT32_LIMIT, missing=True),
+        ),
+    },
+    ir.Impute: {"two": program([N, N], ir.Impute(inputs(2), np.array([2.5, -1.0])))},
+    ir.FillText: {
+        "codes": program([T], ir.FillText(inputs(1), ("b",)), ir.Codes(block(1, 1), ("a", "b", "", "line\nbreak")))
+    },
+    ir.IsMissing: {"both": program([N, T], ir.IsMissing(inputs(2)))},
+    ir.Codes: {
+        "text": program([T], ir.Codes(inputs(1), ("a", "b", "it's", "\\", "line\nbreak", "Ünï"))),
+        "missing-known": program([T], ir.Codes(inputs(1), ("a", "b"), missing=1.0, unknown=0.0)),
+        "missing-unknown": program([T], ir.Codes(inputs(1), ("a", "b"), missing=-1.0, unknown=-1.0)),
+        "numbers": program([N], ir.Codes(inputs(1), (0.0, 1.5, -40.0, 2.0), missing=7.0, unknown=-2.0)),
+        "unknown-nan": program([N], ir.Codes(inputs(1), (0.5, 3.0), missing=math.nan, unknown=math.nan)),
+        "many": program([T], ir.Codes(inputs(1), (*(f"c{i}" for i in range(70)), "a", ""), missing=70.0)),
+    },
+    ir.OneHot: {
+        "text": program(
+            [T], ir.Codes(inputs(1), ("a", "b", "it's")), ir.OneHot(block(1, 1), ((0.0,), (1.0, 2.0), (-1.0, 0.0)))
+        ),
+        "missing": program(
+            [T],
+            ir.Codes(inputs(1), ("a", "b"), missing=2.0),
+            ir.OneHot(block(1, 1), ((0.0,), (2.0,), (-1.0,), (-1.0, 2.0), (-1.0, 0.0, 1.0))),
+        ),
+        "numbers": program(
+            [N], ir.Codes(inputs(1), (0.5, 3.0), missing=2.0), ir.OneHot(block(1, 1), ((0.0,), (2.0,), (-1.0, 1.0)))
+        ),
+        "plain": program([N], ir.OneHot(inputs(1), ((0.0, 1.0), (3.0,)))),
+    },
+    ir.Lookup: {
+        "text": program(
+            [T],
+            ir.Codes(inputs(1), ("a", "b", "it's")),
+            ir.Lookup(block(1, 1), np.array([[1.5, 0.0], [-2.0, 1.0], [-2.0, 3.0]]), np.array([0.25, -1.0])),
+        ),
+        "missing": program(
+            [T],
+            ir.Codes(inputs(1), ("a", "b"), missing=2.0),
+            ir.Lookup(block(1, 1), np.array([[1.0], [2.0], [3.0]]), np.array([4.0])),
+        ),
+        "plain": program([N], ir.Lookup(inputs(1), np.array([[1.0], [math.nan], [3.0]]), np.array([4.0]))),
+        "many": program(
+            [T],
+            ir.Codes(inputs(1), (*(f"c{i}" for i in range(100)), "a", "b")),
+            ir.Lookup(block(1, 1), np.arange(102.0).reshape(-1, 1) / 7, np.array([-1.0])),
+        ),
+    },
+    ir.Standardize: {
+        "centered": program([N, N], ir.Standardize(inputs(2), np.array([3.25, 1e-300]), np.array([0.07, 1e5]))),
+        "scaled": program([N, N], ir.Standardize(inputs(2), np.zeros(2), np.array([0.5, 1e250]))),
+    },
+    ir.MultiplyAdd: {
+        "two": program([N, N], ir.MultiplyAdd(inputs(2), np.array([0.03, -3e5]), np.array([0.0, 2.5]))),
+        "tiny": program([N, N], ir.MultiplyAdd(inputs(2), np.array([1e-250, 1.0]), np.array([0.0, 0.0]))),
+        "zero": program([N], ir.MultiplyAdd(inputs(1), np.array([0.0]), np.array([2.0]))),
+    },
+    ir.Clip: {"missing": program([N], ir.Clip(inputs(1), -1.0, 2.5)), "present": _checked(ir.Clip(block(2, 2), 0, 1))},
+    ir.Affine: {
+        "three": _checked(
+            ir.Affine(block(2, 2), np.array([[0.03, -2.0], [1.0, -1.0], [0.0, 1e-200]]), np.array([0.5, 0.0, 0.0]))
+        ),
+        "missing": program([N, N], ir.Affine(inputs(2), np.array([[0.03, -2.0]]), np.array([0.0]))),
+        "nothing": _checked(ir.Affine(block(1, 1), np.zeros((1, 1)), np.array([0.0])), n=1),
+        "negative": program([N, N], ir.Affine(inputs(2), np.array([[-1.0, -1.0]]), np.array([1.0]))),
+    },
+    ir.Trees: {
+        "missing": program([N, N], ir.Trees(inputs(2), forest(), np.array([0.5, 0.0]))),
+        "checked": _checked(ir.Trees(block(2, 2), forest(), np.array([0.5, 0.0]))),
+        "imputed": program(
+            [N, N],
+            ir.Impute(inputs(2), np.array([7.0, 255.0])),
+            ir.Trees(block(2, 2), forest(), np.array([0.5, 0.0])),
+        ),
+        "one-output-each": program(
+            [N, N], ir.Trees(inputs(2), forest(output=[1, 0, 1], value=forest().value[:, :1]), np.array([0.5, 0.25]))
+        ),
+        "codes": program(
+            [T, T],
+            ir.Codes((Ref(0, 0),), ("a", "b", "it's")),
+            ir.Codes((Ref(1, 0),), ("a", "b", "it's", "\\")),
+            ir.Trees((Ref(2, 0), Ref(3, 0)), forest(), np.zeros(2)),
+        ),
+        "one-hot": program(
+            [T],
+            ir.Codes(inputs(1), ("a", "b", "it's")),
+            ir.OneHot(block(1, 1), ((0.0,), (1.0, -1.0))),
+            ir.Trees(
+                block(2, 2),
+                forest(threshold=[0.5, 0, 0.5, 0, 0, 0, 0, 0, 0], category_sets=((1.0,),)),
+                np.array([0.5, 0.0]),
+            ),
+        ),
+        "no-trees": program([N, N], ir.Trees(inputs(2), forest(roots=[], output=[]), np.array([0.0, 2.0]))),
+    },
+    ir.Sigmoid: {"two": _checked(ir.Sigmoid(block(2, 2)))},
+    ir.Softmax: {"three": _checked(ir.Softmax(block(3, 3)), n=3), "one": _checked(ir.Softmax(block(1, 1)), n=1)},
+    ir.Exp: {"one": _checked(ir.Exp(block(1, 1)), n=1)},
+    ir.Normalize: {
+        "sigmoids": _checked(ir.Sigmoid(block(3, 3)), ir.Normalize(block(4, 3)), n=3),
+        "zeros": _checked(ir.Step(block(2, 2)), ir.Normalize(block(3, 2))),
+    },
+    ir.ArgMax: {f"{n}": _checked(ir.ArgMax(block(n, n)), n=n) for n in (1, 2, 3, 5)},
+    ir.Step: {
+        "strict": program([N, N], ir.Step(inputs(2), 1.5)),
+        "inclusive": program([N, N], ir.Step(inputs(2), 1.5, inclusive=True)),
+    },
+}
+"""By the kind that the program is about."""
+
+ALL = {f"{kind.__name__}-{name}": p for kind, group in PROGRAMS.items() for name, p in group.items()}
+
+
+def hard_columns(p: Program, rows: int = 300, seed: int = 0) -> dict[str, list[object]]:
+    """Each hard value in each column next to ordinary ones, then random mixtures; NULL and NaN for missing."""
+    rng = np.random.default_rng(seed)
+    found: dict[str, list[object]] = {}
+    for index, column in enumerate(p.columns):
+        hard: Sequence[object] = TEXTS if column.dtype is T else (*HARD, None)
+        ordinary: list[object] = ["a"] * rows if column.dtype is T else rng.normal(scale=3, size=rows).tolist()
+        swept = [hard[i // len(p.columns)] if i % len(p.columns) == index else ordinary[i % rows]
+                 for i in range(len(hard) * len(p.columns))]  # fmt: skip
+        mixed = [hard[k] if rng.random() < 0.7 else ordinary[i] for i, k in enumerate(rng.integers(0, len(hard), rows))]
+        found[column.name] = swept + mixed
+    n = max(map(len, found.values()))
+    return {name: (values * 3)[:n] for name, values in found.items()}
+
+
+def as_arrays(p: Program, columns: Mapping[str, Sequence[object]]) -> dict[str, npt.NDArray[np.generic]]:
+    """The columns as the reference takes them."""
+    arrays: dict[str, npt.NDArray[np.generic]] = {}
+    for column in p.columns:
+        values = columns[column.name]
+        if column.dtype is N:
+            arrays[column.name] = np.array([math.nan if v is None else float(v) for v in values])  # type: ignore[arg-type]
+        else:
+            arrays[column.name] = np.array(values, dtype=object)
+    return arrays
+
+
+def expected(p: Program, columns: Mapping[str, Sequence[object]]) -> npt.NDArray[np.float64]:
+    """The reference's outputs side by side; NaN for what SQL gives as NULL: missing, refused, infinite."""
+    outputs = np.concatenate(list(reference.evaluate(p, as_arrays(p, columns)).values()), axis=1)
+    return np.where(np.isfinite(outputs), outputs, math.nan)
+
+
+def too_large(columns: Mapping[str, Sequence[object]], row: int) -> bool:
+    """Whether the row holds a number so large that SQL may refuse it."""
+    values = [values[row] for values in columns.values()]
+    return any(isinstance(v, float) and abs(v) > REFUSING_BEYOND for v in values)

@@ -110,8 +110,9 @@ def _trees(node: ir.Trees, x: Values) -> Values:
 
 
 def _softmax(node: ir.Softmax, x: Values) -> Values:
-    e: Values = np.exp(x - x.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    shares: Values = e / e.sum(axis=1, keepdims=True)
+    return shares
 
 
 def _normalize(node: ir.Normalize, x: Values) -> Values:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -39,12 +40,6 @@ def connection(request: pytest.FixtureRequest) -> Iterator[Any]:
         connection.close()
 
 
-@cache
-def fitted(name: str) -> tuple[Example, ir.Program]:
-    example = EXAMPLES[name]()
-    return example, to_program(example.estimator)
-
-
 def to_columns(program: ir.Program, frame: pd.DataFrame) -> dict[str, list[object]]:
     """The frame as SQL's values: a missing number is now NULL, now NaN; a missing text is NULL."""
     positions = {str(name): position for position, name in enumerate(frame.columns)}
@@ -60,55 +55,97 @@ def to_columns(program: ir.Program, frame: pd.DataFrame) -> dict[str, list[objec
     return columns
 
 
-def accepted(program: ir.Program, columns: Columns) -> np.ndarray[Any, Any]:
-    """The rows that the model does not refuse; tests/compiler/frontends hold the refusals against scikit-learn."""
+def as_learned(program: ir.Program, frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with the marker for missing values that the model learned: SQL has one, scikit-learn tells two apart."""
+    frame = frame.copy()
+    for column in program.columns:
+        if column.name in frame and frame[column.name].dtype == object:
+            marker = None if column.none else np.nan
+            values = [marker if v is None or v != v else v for v in frame[column.name]]
+            frame[column.name] = pd.Series(values, index=frame.index, dtype=object)
+    return frame
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model with its artifact for each strategy, rows as SQL's values, and scikit-learn's answers by suffix.
+
+    Answers are None where the model refuses the row; tests/compiler/frontends hold the refusals against scikit-learn.
+    """
+
+    example: Example
+    artifacts: tuple[Artifact, ...]
+    columns: Columns
+    answers: Mapping[str, list[Any]]
+
+
+def prepare(example: Example, parameters: Sequence[Parameter] = (), columns: Columns | None = None) -> Case:
+    program = to_program(example.estimator)
+    frame = as_learned(program, example.frame)
+    columns = columns or to_columns(program, frame)
+    parameters = parameters or default_parameters(program)
+    artifacts = tuple(build(program, parameters, strategy=strategy) for strategy in BOTH)
     outputs = np.concatenate(list(reference.evaluate(program, programs.as_arrays(program, columns)).values()), axis=1)
-    return np.flatnonzero(~np.isnan(outputs).all(axis=1))
+    rows = np.flatnonzero(~np.isnan(outputs).all(axis=1))
+    assert len(rows) > 0
+    answers: dict[str, list[Any]] = {}
+    for function in artifacts[0].functions:
+        found: list[Any] = [None] * len(frame)
+        for row, answer in zip(
+            rows.tolist(), model_answers(example.estimator, function, frame.iloc[rows]), strict=True
+        ):
+            found[row] = answer
+        answers[function.suffix] = found
+    return Case(example, artifacts, columns, answers)
 
 
-def model_answers(example: Example, function: Function, rows: np.ndarray[Any, Any]) -> list[Any]:
+@cache
+def prepared(name: str) -> Case:
+    return prepare(EXAMPLES[name]())
+
+
+def model_answers(model: Any, function: Function, frame: pd.DataFrame) -> list[Any]:
     """What the method that the function names gives for these rows."""
-    named = hasattr(example.estimator, "feature_names_in_")
-    frame = example.frame.iloc[rows]
     method, _, column = function.method.partition("(X)")
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        values = getattr(example.estimator, method)(frame if named else frame.to_numpy())
+        values = getattr(model, method)(frame if hasattr(model, "feature_names_in_") else frame.to_numpy())
     values = values.toarray() if hasattr(values, "toarray") else np.asarray(values)
-    if column == "[:, 1]":
-        values = values[:, 1]
-    found: list[Any] = values.tolist()
+    found: list[Any] = (values[:, 1] if column == "[:, 1]" else values).tolist()
     return found
 
 
-def compare(connection: Any, example: Example, program: ir.Program, artifact: Artifact, columns: Columns) -> None:
-    try:
-        got = sqlrun.run(connection, artifact, columns)
-    finally:
-        connection.rollback()
-    rows = accepted(program, columns)
-    refused = set(range(len(example.frame))) - set(rows.tolist())
-    assert len(rows) > 0
-    for function in artifact.functions:
-        answers = got[function.suffix]
-        assert all(is_nothing(answers[row]) for row in refused)
-        for row, wanted in zip(rows.tolist(), model_answers(example, function, rows), strict=True):
-            found = answers[row]
-            where = f"{function.suffix!r} row {row}: { {name: values[row] for name, values in columns.items()} }"
-            if function.labels is not None or function.result == "integer":
-                assert found == wanted, where
-                continue
-            wanted_numbers = np.atleast_1d(np.array(wanted, dtype=float)).ravel()
-            if found is None:
-                assert not np.isfinite(wanted_numbers).any() or programs.too_large(columns, row), where
-                continue
-            np.testing.assert_allclose(
-                np.atleast_1d(np.array(found, dtype=float)),
-                np.where(np.isfinite(wanted_numbers), wanted_numbers, np.nan),
-                rtol=0 if example.exact else 1e-11,
-                atol=1e-290 if example.exact else 1e-15,
-                err_msg=where,
-            )
+def compare(connection: Any, case: Case) -> None:
+    for artifact in case.artifacts:
+        try:
+            got = sqlrun.run(connection, artifact, case.columns)
+        finally:
+            connection.rollback()
+        for function in artifact.functions:
+            pairs = zip(got[function.suffix], case.answers[function.suffix], strict=True)
+            for row, (found, wanted) in enumerate(pairs):
+                where = f"{function.suffix!r}, row {row}: { {name: v[row] for name, v in case.columns.items()} }"
+                if wanted is None:
+                    assert is_nothing(found), where
+                elif function.labels is not None or function.result == "integer":
+                    assert found == wanted, where
+                else:
+                    same_numbers(found, wanted, case, row, where)
+
+
+def same_numbers(found: Any, wanted: Any, case: Case, row: int, where: str) -> None:
+    numbers = np.atleast_1d(np.array(wanted, dtype=float)).ravel()
+    if found is None:
+        assert not np.isfinite(numbers).any() or programs.too_large(case.columns, row), where
+        return
+    exact = case.example.exact
+    np.testing.assert_allclose(
+        np.atleast_1d(np.array(found, dtype=float)),
+        np.where(np.isfinite(numbers), numbers, np.nan),
+        rtol=0 if exact else 1e-11,
+        atol=1e-290 if exact else 1e-15,
+        err_msg=where,
+    )
 
 
 def is_nothing(found: object) -> bool:
@@ -117,12 +154,9 @@ def is_nothing(found: object) -> bool:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_example_answers_as_the_model(connection: Any, name: str) -> None:
-    example, program = fitted(name)
-    columns = to_columns(program, example.frame)
-    for strategy in BOTH:
-        artifact = build(program, default_parameters(program), strategy=strategy)
-        assert artifact.functions[0].language == strategy.value
-        compare(connection, example, program, artifact, columns)
+    case = prepared(name)
+    assert [artifact.functions[0].language for artifact in case.artifacts] == ["sql", "plpgsql"]
+    compare(connection, case)
 
 
 TYPES = {
@@ -155,8 +189,7 @@ def test_typed_columns_answer_as_the_model(connection: Any, model: Any, names: l
     columns = {
         p.name: [None if v is None or v != v else PYTHON.get(p.type, str)(v) for v in frame[p.name]] for p in parameters
     }
-    for strategy in BOTH:
-        compare(connection, example, program, build(program, parameters, strategy=strategy), columns)
+    compare(connection, prepare(example, parameters, columns))
 
 
 def test_a_scaler_before_trees_decides_bit_for_bit(connection: Any) -> None:
@@ -169,7 +202,4 @@ def test_a_scaler_before_trees_decides_bit_for_bit(connection: Any) -> None:
     probes = build(program, default_parameters(program)).probes
     near = np.array([v for name in ("a", "b") for v in probes[name]], dtype=float)
     near = np.concatenate([near, np.nextafter(near, np.inf), np.nextafter(near, -np.inf)])
-    example = Example(model, pd.DataFrame({"a": near, "b": near[::-1]}), exact=True)
-    for strategy in BOTH:
-        artifact = build(program, default_parameters(program), strategy=strategy)
-        compare(connection, example, program, artifact, to_columns(program, example.frame))
+    compare(connection, prepare(Example(model, pd.DataFrame({"a": near, "b": near[::-1]}), exact=True)))

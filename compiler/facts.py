@@ -107,7 +107,8 @@ def analyse(program: ir.Program, parameters: Sequence[Parameter], *, guarded: bo
             if guarded:
                 results = [_checked(program, facts, ref, node) for ref in node.inputs]
         else:
-            results = FACTS[type(node)](node, known)
+            with np.errstate(all="ignore"):
+                results = FACTS[type(node)](node, known)
             if (
                 guarded
                 and isinstance(node, _ARITHMETIC)
@@ -212,12 +213,11 @@ def _affine(node: ir.Affine, known: list[Fact]) -> list[Fact]:
     for weights, bias in zip(node.weights, node.bias, strict=True):
         used = np.flatnonzero(weights)
         w = weights[used]
-        with np.errstate(over="ignore", invalid="ignore"):
-            ends = np.stack([w * low[used], w * high[used]])
-            reach = float(np.abs(ends).max(axis=0).sum() + abs(bias)) * (SLACK - 1)
-            smallest = min([float((np.abs(w) * tiny[used]).min(initial=math.inf)), abs(float(bias)) or math.inf])
-            total_low = float(ends.min(axis=0).sum() + bias) - reach
-            total_high = float(ends.max(axis=0).sum() + bias) + reach
+        ends = np.stack([w * low[used], w * high[used]])
+        reach = float(np.abs(ends).max(axis=0).sum() + abs(bias)) * (SLACK - 1)
+        smallest = min([float((np.abs(w) * tiny[used]).min(initial=math.inf)), abs(float(bias)) or math.inf])
+        total_low = float(ends.min(axis=0).sum() + bias) - reach
+        total_high = float(ends.max(axis=0).sum() + bias) + reach
         null, nan = any(known[j].null for j in used), any(known[j].nan for j in used)
         results.append(Fact(total_low, total_high, null, nan, _tiny(smallest * 2.0**-54)))
     return results

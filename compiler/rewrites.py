@@ -193,7 +193,8 @@ def fold_scalers(program: ir.Program, small: frozenset[int] = frozenset()) -> ir
     rebuild = _Rebuild(program)
     for position, node in enumerate(program.nodes):
         if isinstance(node, ir.Affine):
-            rebuild.place(position, rebuild.add(_folded(rebuild, node, small)))
+            with np.errstate(all="ignore"):
+                rebuild.place(position, rebuild.add(_folded(rebuild, node, small)))
         else:
             rebuild.copy(position)
     return rebuild.finish()
@@ -263,10 +264,12 @@ def one_hot_to_lookup(program: ir.Program) -> ir.Program:
 def _with_lookups(rebuild: _Rebuild, affine: ir.Affine) -> ir.Affine:
     by_node: dict[int, list[int]] = {}
     for j, ref in enumerate(affine.inputs):
-        node = rebuild.program.nodes[ref.node]
-        if isinstance(node, ir.OneHot) and _fits_table(rebuild.program, node):
-            by_node.setdefault(ref.node, []).append(j)
-    fused = {position: js for position, js in by_node.items() if len(js) > 1}
+        by_node.setdefault(ref.node, []).append(j)
+    fused = {
+        position: js
+        for position, js in by_node.items()
+        if len(js) > 1 and _fits_table(rebuild.program, rebuild.program.nodes[position])
+    }
     gone = {j for js in fused.values() for j in js}
     kept = [j for j in range(len(affine.inputs)) if j not in gone]
     inputs = [rebuild.moved[affine.inputs[j]] for j in kept]
@@ -284,8 +287,10 @@ def _with_lookups(rebuild: _Rebuild, affine: ir.Affine) -> ir.Affine:
     return ir.Affine(tuple(inputs), np.hstack(weights), affine.bias)
 
 
-def _fits_table(program: ir.Program, one_hot: ir.OneHot) -> bool:
+def _fits_table(program: ir.Program, one_hot: ir.Node) -> bool:
     """Whether its groups can be rows of a table, with the group of the unknown code -1, if any, as the default row."""
+    if not isinstance(one_hot, ir.OneHot):
+        return False
     codes = {c for group in one_hot.groups for c in group}
     if all(c >= 0 and c == int(c) for c in codes):
         return True

@@ -20,25 +20,27 @@ INLINE_CHARACTERS = 100_000
 FORCED_CHARACTERS = 20_000_000
 """The longest body that is inlined when the user asks for it."""
 MAX_PLANNING = 2.5
-"""Milliseconds of planning for each query from which on an inlined body is not worth it."""
+"""Milliseconds before a query's first row from which on it is not worth it: to plan an inlined body, or to start one in
+plpgsql."""
 
 
 @dataclass(frozen=True)
 class Size:
     """How much a program computes.
 
-    `operations` are arithmetic and CASE branches outside trees; `splits` the inner nodes of all trees, `steps` how many
-    of them a row meets on its way.
+    `operations` are what each row computes outside trees; `splits` the inner nodes of all trees, `steps` how many of
+    them a row meets on its way; `categories` all that are named, which a row searches.
     """
 
     operations: int
     splits: int
     steps: float
+    categories: int = 0
 
     @property
     def planning(self) -> float:
         """Milliseconds that planning an inlined body takes."""
-        return 0.15 + 0.002 * self.operations + 0.005 * self.splits
+        return 0.15 + 0.002 * (self.operations + self.categories) + 0.005 * self.splits
 
     @property
     def inline(self) -> float:
@@ -48,7 +50,12 @@ class Size:
     @property
     def plpgsql(self) -> float:
         """Microseconds for a row in plpgsql."""
-        return 1.0 + 0.02 * self.operations + 0.02 * self.walk
+        return 1.0 + 0.02 * self.operations + 0.025 * self.walk
+
+    @property
+    def start(self) -> float:
+        """Milliseconds in which plpgsql makes its cached plans ready, for each query."""
+        return 0.00026 * self.splits
 
     @property
     def onnx(self) -> float:
@@ -67,7 +74,7 @@ ONNX_CALL = 50.0
 
 def measure(program: ir.Program) -> Size:
     """The size of a program."""
-    operations, splits, steps = 0, 0, 0.0
+    operations, splits, steps, categories = 0, 0, 0.0, 0
     for node in program.nodes:
         if isinstance(node, ir.Trees):
             splits += int((node.forest.feature >= 0).sum())
@@ -75,10 +82,11 @@ def measure(program: ir.Program) -> Size:
         elif isinstance(node, ir.Affine):
             operations += int(np.count_nonzero(node.weights))
         elif isinstance(node, ir.Codes):
-            operations += len(node.categories)
+            categories += len(node.categories)
+            operations += 1 + len(node.categories).bit_length()
         elif not isinstance(node, ir.Input):
             operations += node.width
-    return Size(operations, splits, steps)
+    return Size(operations, splits, steps, categories)
 
 
 def _steps(forest: ir.Forest) -> float:
@@ -97,17 +105,19 @@ def _steps(forest: ir.Forest) -> float:
 def choose(size: Size, available: frozenset[Strategy]) -> tuple[Strategy, str]:
     """The strategy for a program of this size, and the reason as a sentence.
 
-    Inline SQL while a query's planning stays short, ONNX where even a call for each row is cheaper than plpgsql, and
-    plpgsql in between. Raises UnsupportedError where none is available.
+    Inline SQL while a query's planning stays short, ONNX where plpgsql would be slow to start or slower than a call for
+    each row, and plpgsql in between. Raises UnsupportedError where none is available.
     """
     if not available:
         raise UnsupportedError("model", "no strategy is available", "allow sql, plpgsql or onnx")
-    shape = f"{size.splits:,} tree splits" if size.splits else f"{size.operations:,} operations"
+    shape = f"{size.operations:,} operations"
+    if size.splits or size.categories > size.operations:
+        shape = f"{size.splits:,} tree splits" if size.splits else f"{size.categories:,} categories"
     inline = f"inline SQL: about {size.inline:.1f} µs a row, {size.planning:.1f} ms of planning a query"
-    plpgsql = f"plpgsql: about {size.plpgsql:.0f} µs a row"
+    plpgsql = f"plpgsql: about {size.plpgsql:.0f} µs a row, {size.start:.1f} ms to start a query"
     onnx = f"ONNX: about {ONNX_CALL + size.onnx:.0f} µs a row, {size.onnx:.0f} µs in a refresh"
     small = size.planning <= MAX_PLANNING
-    large = size.plpgsql > ONNX_CALL + size.onnx
+    large = size.plpgsql > ONNX_CALL + size.onnx or size.start > MAX_PLANNING
     order = {
         Strategy.SQL: (0 if small else 2, f"{shape} are small enough to plan in every query ({inline})"),
         Strategy.ONNX: (0.5 if large else 3, f"{shape} are large ({onnx}; {plpgsql})"),

@@ -21,6 +21,7 @@ from .. import ir
 from ..artifact import Parameter, Template
 from ..facts import TYPES, Fact, Facts, Guard, analyse
 from ..ir import FINITE, Block, Ref
+from ..rewrites import producers
 from .sql_nodes import NAMES, NODES, arg_max_values, argument, choose_largest
 from .sql_scope import Scope, TooLargeError, count_uses, refusal
 from .sql_text import (
@@ -168,14 +169,9 @@ def _result(scope: Scope, result: Result) -> str:
                 joined = "\n  " + ",\n  ".join(elements) + "\n"
             return f"ARRAY[{joined}]::float8[]"
         case Shape.INTEGER:
-            value = integer(scope[result.columns[0]])
-            if value.kind is Kind.INT:
-                return _chosen(scope, result.columns[0], value, None)
-            return f"{value.operand}::integer"
+            return _chosen(scope, result.columns[0], None)
         case Shape.LABEL:
-            return _chosen(
-                scope, result.columns[0], scope[result.columns[0]], [label_literal(v) for v in result.labels]
-            )
+            return _chosen(scope, result.columns[0], [label_literal(value) for value in result.labels])
 
 
 def _number(scope: Scope, ref: Ref) -> str:
@@ -195,18 +191,16 @@ def label_literal(value: ir.Label) -> str:
     return label(value)
 
 
-def _chosen(scope: Scope, ref: Ref, value: Value, results: list[str] | None) -> str:
-    """The class index, or the result that belongs to it, chosen where the index would be."""
-    while isinstance(scope.program.nodes[ref.node], ir.Check):
-        ref = scope.program.nodes[ref.node].inputs[ref.column]
-    node = scope.program.nodes[ref.node]
+def _chosen(scope: Scope, ref: Ref, results: list[str] | None) -> str:
+    """The class index as an integer; with `results`, the one that belongs to it, chosen where the index would be."""
+    ((node, _),) = producers(scope.program, [ref])
+    value = scope[ref]
     if isinstance(node, ir.ArgMax):
-        options = results or [f"{index}::integer" if index == 0 else str(index) for index in range(len(node.inputs))]
-        chosen = choose_largest(arg_max_values(node, ref.node, scope), options)
-        return f"{chosen}::text" if results and len(results) == 1 and chosen.startswith(("'", "E'")) else chosen
+        options = results or [str(index) for index in range(len(node.inputs))]
+        return choose_largest(arg_max_values(node, ref.node, scope), options)
     if results is None:
-        return f"{value.operand}::integer"
+        return f"{integer(value).operand}::integer"
     if value.kind is Kind.FLAG and len(results) == 2:
         return case([(value.sql, results[1])], results[0])
-    index = double(value) if value.kind in (Kind.BOOL, Kind.FLAG) else value
-    return case([(str(position), result) for position, result in enumerate(results)], None, integer(index).operand)
+    branches = [(str(position), result) for position, result in enumerate(results)]
+    return case(branches, None, integer(value).operand)

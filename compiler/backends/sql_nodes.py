@@ -88,9 +88,8 @@ def _is_missing(node: ir.IsMissing, ref: Ref, scope: Scope) -> Value:
 
 def _codes(node: ir.Codes, ref: Ref, scope: Scope) -> Value:
     scrutinee = integer(scope[node.inputs[0]])
-    searched = scrutinee.kind is Kind.TEXT and len(node.categories) >= SEARCH_FROM
-    if searched and scope.variables and scrutinee.form is not Form.SIMPLE:
-        scrutinee = scope.keep(scrutinee, "text")
+    if len(node.categories) >= SEARCH_FROM and scope.variables and scrutinee.form is not Form.SIMPLE:
+        scrutinee = scope.keep(scrutinee, "category")
     coded = Coded(scrutinee, node.categories, node.missing, node.unknown)
     null = node.unknown != node.unknown or (scrutinee.missing and node.missing != node.missing)
     return Value("", Kind.CODE, Form.COMPOUND, null=null, coded=coded)

@@ -15,7 +15,7 @@ from ..facts import SMALLEST, UNDERFLOW
 EXACT_INTEGER = 2.0**53
 """Up to here a bigint and the double it is cast to are the same number."""
 SEARCH_FROM = 32
-"""From this many categories on, a CASE over text is a binary search."""
+"""From this many categories on, a CASE over them is a binary search."""
 SEARCH_LEAF = 8
 
 
@@ -252,27 +252,41 @@ def by_code(value: Value, results: Mapping[float, str], default: str) -> str:
 
 
 def _choose(value: Value, pairs: Sequence[tuple[float | str, str]], otherwise: str) -> str:
-    """The CASE that maps a value to the text it is paired with."""
+    """The CASE that maps a value to the text it is paired with: a binary search where there are many."""
     groups: dict[str, list[float | str]] = {}
     for key, result in pairs:
         if literals(value.kind, [key]):
             groups.setdefault(result, []).append(key)
     shared = [(equals(value, keys), result) for result, keys in groups.items() if len(keys) > 1]
     single = [(keys[0], result) for result, keys in groups.items() if len(keys) == 1]
-    if value.kind is Kind.TEXT and len(single) >= SEARCH_FROM and all(str(key).isascii() for key, _ in single):
-        return case(shared, _search(value, sorted((str(key), result) for key, result in single), otherwise))
-    if not shared and len(single) > 1:
-        return case([(literals(value.kind, [key])[0], result) for key, result in single], otherwise, value.operand)
-    return case([*((equals(value, [key]), result) for key, result in single), *shared], otherwise)
+    sortable = [(key, result) for key, result in single if not isinstance(key, str) or key.isascii()]
+    if len(sortable) >= SEARCH_FROM:
+        # Text of other characters is sorted by its bytes, which differ from encoding to encoding.
+        rest = [(key, result) for key, result in single if isinstance(key, str) and not key.isascii()]
+        sortable.sort(key=lambda pair: pair[0])
+        if rest:
+            shared.append((equals(value, [key for key, _ in rest]), _chain(value, rest, otherwise)))
+        return case(shared, _search(value, sortable, otherwise))
+    if shared:
+        return case([*((equals(value, [key]), result) for key, result in single), *shared], otherwise)
+    return _chain(value, single, otherwise)
 
 
-def _search(value: Value, pairs: Sequence[tuple[str, str]], otherwise: str) -> str:
-    """A binary search in categories sorted by their bytes. They are ASCII: sorted alike in every encoding."""
+def _chain(value: Value, pairs: Sequence[tuple[float | str, str]], otherwise: str) -> str:
+    """One WHEN for each pair."""
+    if len(pairs) == 1:
+        return case([(equals(value, [pairs[0][0]]), pairs[0][1])], otherwise)
+    return case([(literals(value.kind, [key])[0], result) for key, result in pairs], otherwise, value.operand)
+
+
+def _search(value: Value, pairs: Sequence[tuple[float | str, str]], otherwise: str) -> str:
+    """A binary search in sorted keys. Text is compared by its bytes, so that no collation matters."""
     if len(pairs) <= SEARCH_LEAF:
-        return case([(text(key), result) for key, result in pairs], otherwise, value.operand)
+        return _chain(value, pairs, otherwise)
     middle = len(pairs) // 2
     low, high = _search(value, pairs[:middle], otherwise), _search(value, pairs[middle:], otherwise)
-    return case([(f'{value.operand} COLLATE "C" < {text(pairs[middle][0])}', low)], high)
+    collation = ' COLLATE "C"' if value.kind is Kind.TEXT else ""
+    return case([(f"{value.operand}{collation} < {literals(value.kind, [pairs[middle][0]])[0]}", low)], high)
 
 
 def rendered_codes(value: Value) -> Value:

@@ -156,7 +156,7 @@ class _Splits:
         return self._known[key]
 
     def case(self, root: int, leaves: _Leaves | _Numbered) -> str:
-        """One tree that ends in the text of its leaves. Branches that all rows take, and branches that end in equal leaves, are left out."""
+        """One tree with the text of its leaves. Splits that send all rows one way or to equal leaves are left out."""
         feature, left, right = self._feature, self._left, self._right
 
         def settled(at: int) -> int:

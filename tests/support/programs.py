@@ -126,10 +126,15 @@ PROGRAMS: dict[type[ir.Node], dict[str, Program]] = {
             ir.Codes(inputs(1), ("a", "b"), missing=2.0),
             ir.Lookup(block(1, 1), np.array([[1.0], [2.0], [3.0]]), np.array([4.0])),
         ),
+        "many-numbers": program(
+            [N],
+            ir.Codes(inputs(1), (*(float(i) - 40.5 for i in range(99)), 255.0), missing=3.0),
+            ir.Lookup(block(1, 1), np.arange(200.0).reshape(-1, 2) / 7, np.array([-1.0, 2.0])),
+        ),
         "plain": program([N], ir.Lookup(inputs(1), np.array([[1.0], [math.nan], [3.0]]), np.array([4.0]))),
         "many": program(
             [T],
-            ir.Codes(inputs(1), (*(f"c{i}" for i in range(100)), "a", "b")),
+            ir.Codes(inputs(1), (*(f"c{i}" for i in range(99)), "a", "b", "Ünï")),
             ir.Lookup(block(1, 1), np.arange(102.0).reshape(-1, 1) / 7, np.array([-1.0])),
         ),
     },

@@ -342,3 +342,26 @@ def test_labels_have_the_type_of_the_classes(
 def test_a_model_without_columns_gives_its_constant(connection: Any) -> None:
     p = regressor([], ir.Constant((), np.array([2.5])))
     assert answers(connection, p, {}, Strategy.SQL) == [2.5]
+
+
+def test_ten_thousand_categories_are_searched_not_tried_one_by_one(connection: Any) -> None:
+    names = tuple(f"city {i}" for i in range(10_000)) + tuple(f"Łódź {i}" for i in range(100))
+    rng = np.random.default_rng(0)
+    p = regressor(
+        [T],
+        ir.FillText(inputs(1), ("city 17",)),
+        ir.Codes(block(1, 1), names),
+        ir.OneHot(block(2, 1), tuple((float(i),) for i in range(len(names)))),
+        ir.Affine(block(3, len(names)), rng.normal(size=(1, len(names))), np.array([0.5])),
+    )
+    columns = {"x0": [*names[::37], None, "unseen", "city", "", "zzz", "Łódź"]}
+    artifact = build(p, default_parameters(p), available=frozenset({Strategy.SQL, Strategy.PLPGSQL}))
+    assert artifact.strategy is Strategy.PLPGSQL
+    sqlrun.create(connection, artifact)
+    sqlrun.evaluate(connection, artifact, {"x0": [None]})
+    start = time.perf_counter()
+    got = sqlrun.evaluate(connection, artifact, columns)[""]
+    elapsed = time.perf_counter() - start
+    connection.rollback()
+    assert_same(p, columns, got, 1e-13)
+    assert elapsed / len(got) < 100e-6

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import psycopg2
 import pytest
@@ -56,7 +57,7 @@ def to_columns(program: ir.Program, frame: pd.DataFrame) -> dict[str, list[objec
 
 
 def as_learned(program: ir.Program, frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with the marker for missing values that the model learned: SQL has one, scikit-learn tells two apart."""
+    """The frame with the marker for missing texts that the model learned: SQL has one, scikit-learn two."""
     frame = frame.copy()
     for column in program.columns:
         if column.name in frame and frame[column.name].dtype == object:
@@ -203,3 +204,37 @@ def test_a_scaler_before_trees_decides_bit_for_bit(connection: Any) -> None:
     near = np.array([v for name in ("a", "b") for v in probes[name]], dtype=float)
     near = np.concatenate([near, np.nextafter(near, np.inf), np.nextafter(near, -np.inf)])
     compare(connection, prepare(Example(model, pd.DataFrame({"a": near, "b": near[::-1]}), exact=True)))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Pipeline-churn",
+        "ColumnTransformer-mixed",
+        "OneHotEncoder-text",
+        "OneHotEncoder-infrequent",
+        "OrdinalEncoder-unknown",
+    ],
+)
+def test_features_in_sql_feed_the_graph(connection: Any, name: str) -> None:
+    """What SQL computes from text, and the columns of numbers, give the graph's answers; refused rows stay refused."""
+    example = EXAMPLES[name]()
+    program = to_program(example.estimator)
+    columns = to_columns(program, as_learned(program, example.frame))
+    graph = build(program, default_parameters(program), strategy=Strategy.ONNX).onnx
+    assert graph is not None
+    features = ", ".join(f.render(lambda i: f"c{i}") for f in graph.features)
+    source = ", ".join(f"%s::{p.type.value}[]" for p in default_parameters(program))
+    names = ", ".join(f"c{i}" for i in range(len(program.columns)))
+    with connection.cursor() as cursor:
+        arrays = [columns[c.name] for c in program.columns]
+        cursor.execute(
+            f"SELECT ARRAY[{features}]::float8[] FROM unnest({source}) WITH ORDINALITY AS t({names}, n) ORDER BY n",
+            arrays,
+        )
+        rows = np.array([row[0] for row in cursor.fetchall()], dtype=float)
+    session = onnxruntime.InferenceSession(graph.content, providers=["CPUExecutionProvider"])
+    (got,) = session.run(["outputs"], {"features": rows})
+    used = reference.evaluate(program, programs.as_arrays(program, columns))
+    want = np.concatenate([v for m, v in used.items() if m is not ir.Method.DECISION_FUNCTION], axis=1)
+    np.testing.assert_allclose(got, np.where(np.isfinite(want), want, np.nan), rtol=1e-12, atol=1e-15)

@@ -56,8 +56,8 @@ def refusal(estimator: Any) -> UnsupportedError:
         [False, True, True],
         np.array([True, False, True]),
         pd.Index(["monthly"]),
-        make_column_selector(pattern="^t"),
-        make_column_selector(dtype_include=np.number),
+        pytest.param(make_column_selector(pattern="^t"), id="by pattern"),
+        pytest.param(make_column_selector(dtype_include=np.number), id="by dtype"),
     ],
     ids=str,
 )

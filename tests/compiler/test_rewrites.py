@@ -1,0 +1,172 @@
+"""Each rewrite keeps every answer and every refusal of the reference interpreter."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from pgscore.compiler import ir, rewrites
+from pgscore.compiler.backends import numpy as reference
+from pgscore.compiler.frontends import to_program
+from pgscore.compiler.ir import Method, Output, Program, Ref
+from tests.support import programs
+from tests.support.models import all_examples
+from tests.support.programs import N, T, block, forest, inputs, program
+
+
+def assert_equal_answers(before: Program, after: Program, rtol: float = 0) -> None:
+    columns = programs.as_arrays(before, programs.hard_columns(before))
+    want, got = reference.evaluate(before, columns), reference.evaluate(after, columns)
+    assert want.keys() == got.keys()
+    for method, values in want.items():
+        # Where the model's own arithmetic overflows, folded weights may overflow a little earlier or later.
+        ordinary = [
+            i for i in range(len(values)) if not programs.too_large({k: list(v) for k, v in columns.items()}, i)
+        ]
+        rows = ordinary if rtol else list(range(len(values)))
+        np.testing.assert_allclose(got[method][rows], values[rows], rtol=rtol, atol=1e-13 if rtol else 0)
+
+
+def kinds(p: Program) -> list[type[ir.Node]]:
+    return [type(node) for node in p.nodes]
+
+
+@pytest.mark.parametrize("name", programs.ALL)
+def test_simplify_keeps_every_answer(name: str) -> None:
+    p = programs.ALL[name]
+    rtol = 1e-12 if ir.Affine in kinds(p) else 0
+    assert_equal_answers(p, rewrites.simplify(p), rtol)
+    if all(column.dtype is N for column in p.columns):
+        assert_equal_answers(p, rewrites.simplify(p, frozenset(range(len(p.columns)))), rtol)
+
+
+@pytest.mark.parametrize("name", ["Pipeline-churn", "Pipeline-tiers", "ColumnTransformer-mixed", "SimpleImputer-text"])
+def test_simplify_keeps_a_pipeline_s_answers(name: str) -> None:
+    p = to_program(all_examples()[name]().estimator)
+    assert_equal_answers(p, rewrites.simplify(p), 1e-12)
+
+
+def test_prune_drops_dead_nodes_but_no_input_and_no_check() -> None:
+    p = program(
+        [N, N],
+        ir.Sigmoid((Ref(0, 0),)),
+        ir.Check((Ref(1, 0),), 0.0, 1.0),
+        ir.Step((Ref(0, 0),)),
+        ir.Step((Ref(2, 0),)),
+        outputs=(Output(Method.PREDICT, (Ref(4, 0),)), Output(Method.TRANSFORM, (Ref(5, 0),))),
+    )
+    pruned = rewrites.prune(p, [p.outputs[0]])
+    assert kinds(pruned) == [ir.Input, ir.Input, ir.Check, ir.Step]
+    assert [o.method for o in pruned.outputs] == [Method.PREDICT]
+    columns = programs.as_arrays(p, programs.hard_columns(p))
+    np.testing.assert_array_equal(
+        reference.evaluate(pruned, columns)[Method.PREDICT], reference.evaluate(p, columns)[Method.PREDICT]
+    )
+
+
+@pytest.mark.parametrize("scale", [0.07, -3.5, 1e-5, 1e9])
+@pytest.mark.parametrize("limits", [(-ir.FLOAT32_LIMIT, ir.FLOAT32_LIMIT), (-0.25, 3.0), (-5.0, ir.FINITE)])
+def test_checks_behind_arithmetic_become_exact_ranges_of_the_input(scale: float, limits: tuple[float, float]) -> None:
+    p = program(
+        [N],
+        ir.Impute(inputs(1), np.array([3.0])),
+        ir.Standardize(block(1, 1), np.array([2.7]), np.array([scale])),
+        ir.MultiplyAdd(block(2, 1), np.array([1.1]), np.array([-0.3])),
+        ir.Check(block(3, 1), *limits),
+    )
+    settled = rewrites.settle_checks(p)
+    (check,) = (node for node in settled.nodes if isinstance(node, ir.Check))
+    assert check.inputs == inputs(1)
+    assert_equal_answers(p, settled)
+    with np.errstate(over="ignore"):
+        edges = [np.nextafter(edge, to) for edge in (check.low, check.high) for to in (-math.inf, edge, math.inf)]
+    columns = {"x0": np.array([*edges, check.low, check.high, math.nan])}
+    want, got = reference.evaluate(p, columns), reference.evaluate(settled, columns)
+    np.testing.assert_array_equal(got[Method.TRANSFORM], want[Method.TRANSFORM])
+
+
+def test_checks_of_one_column_are_merged() -> None:
+    p = program(
+        [N, N],
+        ir.Check(inputs(2), -ir.FINITE, ir.FINITE, missing=True),
+        ir.Check(block(2, 2), -5.0, 400.0, missing=True),
+        ir.Check((Ref(3, 1),), -9.0, 3.0),
+        outputs=(Output(Method.TRANSFORM, block(3, 2)),),
+    )
+    settled = rewrites.settle_checks(p)
+    assert_equal_answers(p, settled)
+    first, second = settled.outputs[0].columns
+    checks = {node.inputs: (node.low, node.high, node.missing) for node in settled.nodes if isinstance(node, ir.Check)}
+    assert checks == {(first,): (-5.0, 400.0, True), (second,): (-5.0, 3.0, False)}
+
+
+def test_checks_that_contradict_each_other_refuse_every_row() -> None:
+    p = program([N], ir.Check(inputs(1), 0.0, 1.0), ir.Check(block(1, 1), 2.0, 3.0))
+    assert_equal_answers(p, rewrites.settle_checks(p))
+
+
+def scaled_affine(center: float, scale: float) -> Program:
+    return program(
+        [N, N],
+        ir.Check(inputs(2), -ir.FINITE, ir.FINITE),
+        ir.Standardize(block(2, 2), np.array([center, 0.0]), np.array([scale, 4.0])),
+        ir.MultiplyAdd(block(3, 2), np.array([2.0, 3.0]), np.array([0.5, 0.0])),
+        ir.Affine(block(4, 2), np.array([[0.25, -1.0], [0.0, 2.0]]), np.array([1.0, 0.0])),
+    )
+
+
+def test_scaling_goes_into_weights_and_a_far_center_stays() -> None:
+    p = scaled_affine(1e9, 0.5)
+    folded = rewrites.prune(rewrites.fold_scalers(rewrites.settle_checks(p), frozenset([0, 1])))
+    assert ir.MultiplyAdd not in kinds(folded)
+    (left,) = (node for node in folded.nodes if isinstance(node, ir.Standardize))
+    assert left.center.tolist() == [1e9]
+    assert left.scale.tolist() == [1.0]
+    assert_equal_answers(p, folded, 1e-13)
+
+
+@pytest.mark.parametrize(("small", "stays"), [(frozenset({0}), False), (frozenset[int](), True)])
+def test_a_near_center_goes_into_the_bias_for_whole_numbers_only(small: frozenset[int], stays: bool) -> None:
+    p = scaled_affine(30.0, 12.0)
+    folded = rewrites.prune(rewrites.fold_scalers(rewrites.settle_checks(p), small))
+    assert (ir.Standardize in kinds(folded)) is stays
+    assert_equal_answers(p, folded, 1e-12)
+
+
+def test_folding_that_would_lose_digits_is_left_alone() -> None:
+    p = program(
+        [N],
+        ir.Standardize(inputs(1), np.zeros(1), np.array([1e-200])),
+        ir.Affine(block(1, 1), np.array([[1e200]]), np.array([0.0])),
+    )
+    assert ir.Standardize in kinds(rewrites.fold_scalers(p))
+
+
+@pytest.mark.parametrize("missing", [math.nan, 3.0, -1.0])
+@pytest.mark.parametrize("group", [(0.0,), (0.0, -1.0)])
+def test_one_hot_columns_become_one_lookup(missing: float, group: tuple[float, ...]) -> None:
+    p = program(
+        [T],
+        ir.Codes(inputs(1), ("a", "b", "it's"), missing=missing),
+        ir.OneHot(block(1, 1), (group, (1.0,), (2.0, 3.0))),
+        ir.Affine(block(2, 3), np.array([[0.5, -1.0, 2.0], [0.0, 4.0, 8.0]]), np.array([0.25, 0.0])),
+    )
+    rewritten = rewrites.prune(rewrites.one_hot_to_lookup(p))
+    fits = not (missing != missing and -1.0 in group)
+    assert (ir.Lookup in kinds(rewritten)) is fits
+    assert (ir.OneHot in kinds(rewritten)) is not fits
+    assert_equal_answers(p, rewritten)
+
+
+def test_trees_take_the_fill_value_s_way_instead_of_imputing() -> None:
+    for fill in ([7.0, 255.0], [1.5, -40.0], [-3.0, 2.0]):
+        p = program(
+            [N, N],
+            ir.Impute(inputs(2), np.array(fill)),
+            ir.Trees(block(2, 2), forest(), np.zeros(2)),
+        )
+        rewritten = rewrites.prune(rewrites.impute_in_trees(p))
+        assert ir.Impute not in kinds(rewritten)
+        assert_equal_answers(p, rewritten)

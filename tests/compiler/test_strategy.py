@@ -1,0 +1,67 @@
+"""The strategy follows from the size of the program and from what the server can do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pgscore.compiler import ir
+from pgscore.compiler.artifact import Strategy
+from pgscore.compiler.strategy import Size, choose, measure
+from pgscore.errors import UnsupportedError
+from tests.support import programs
+from tests.support.programs import N, block, inputs, program
+
+EVERYTHING = frozenset(Strategy)
+WITHOUT_PYTHON = frozenset({Strategy.SQL, Strategy.PLPGSQL})
+
+LINEAR = Size(operations=40, splits=0, steps=0)
+TREE = Size(operations=1, splits=250, steps=8)
+BOOSTED = Size(operations=2, splits=3000, steps=500)
+FOREST = Size(operations=4, splits=26_000, steps=870)
+
+
+@pytest.mark.parametrize(
+    ("size", "available", "want"),
+    [
+        (LINEAR, EVERYTHING, Strategy.SQL),
+        (TREE, EVERYTHING, Strategy.SQL),
+        (BOOSTED, EVERYTHING, Strategy.PLPGSQL),
+        (FOREST, EVERYTHING, Strategy.ONNX),
+        (FOREST, WITHOUT_PYTHON, Strategy.PLPGSQL),
+        (FOREST, frozenset({Strategy.SQL}), Strategy.SQL),
+        (LINEAR, frozenset({Strategy.ONNX}), Strategy.ONNX),
+    ],
+)
+def test_the_cheapest_available_strategy_is_taken(size: Size, available: frozenset[Strategy], want: Strategy) -> None:
+    chosen, reason = choose(size, available)
+    assert chosen is want
+    assert "µs a row" in reason
+
+
+def test_the_reason_says_when_it_is_second_best() -> None:
+    assert "the best of what is available" in choose(FOREST, WITHOUT_PYTHON)[1]
+    assert "the best of what is available" not in choose(FOREST, EVERYTHING)[1]
+
+
+def test_nothing_available_is_an_error() -> None:
+    with pytest.raises(UnsupportedError, match="no strategy"):
+        choose(LINEAR, frozenset())
+
+
+def test_the_size_counts_splits_and_the_steps_of_a_row() -> None:
+    trees = program([N, N], ir.Trees(inputs(2), programs.forest(), np.zeros(2)))
+    assert measure(trees) == Size(operations=0, splits=3, steps=2.5)
+    linear = program(
+        [N, N], ir.Affine(inputs(2), np.array([[1.0, 0.0], [2.0, 3.0]]), np.zeros(2)), ir.ArgMax(block(2, 2))
+    )
+    assert measure(linear) == Size(operations=4, splits=0, steps=0)
+
+
+def test_categories_cost_planning_but_are_searched() -> None:
+    many = measure(program([N], ir.Codes(inputs(1), tuple(float(v) for v in range(10_000)))))
+    assert many.categories == 10_000
+    assert many.operations < 20
+    assert choose(many, EVERYTHING)[0] is Strategy.PLPGSQL
+    few = measure(program([N], ir.Codes(inputs(1), (1.0, 2.0))))
+    assert choose(few, EVERYTHING)[0] is Strategy.SQL

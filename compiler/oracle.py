@@ -20,6 +20,8 @@ import numpy.typing as npt
 from pgscore.errors import UsageError
 
 from .artifact import Function, Parameter, SqlType
+from .frontends import to_program
+from .frontends.compose import input_names
 
 Columns = Mapping[str, Sequence[object]]
 Answers = dict[str, list[object | None]]
@@ -36,15 +38,15 @@ class Oracle:
         self._estimator = estimator
         self._types = {parameter.name: parameter.type for parameter in parameters}
         self._functions = tuple(functions)
-        names = getattr(estimator, "feature_names_in_", None)
-        self._frame = _data_frame() if names is not None else None
-        self._names = (
-            [str(n) for n in names] if names is not None else [f"x{i}" for i in range(estimator.n_features_in_)]
-        )
+        self._names = input_names(estimator)
+        by_name = self._names != [f"x{index}" for index in range(len(self._names))]
+        self._frame = _data_frame() if by_name else None
         unknown = [name for name in self._types if name not in self._names]
         if unknown:
             raise ValueError(f"the model has no column {unknown[0]!r}")
-        self._none = _columns_with_none(estimator, self._names)
+        columns = to_program(estimator).columns
+        self._none = frozenset(column.name for column in columns if column.none)
+        self._objects = frozenset(column.name for column in columns if column.objects)
 
     def answers(self, columns: Columns) -> Answers:
         """What the model answers for each row, by function suffix; None where it refuses the row."""
@@ -153,16 +155,13 @@ class Oracle:
         return np.column_stack(arrays)
 
     def _array(self, name: str, values: list[object]) -> npt.NDArray[Any]:
-        type_ = self._types.get(name, SqlType.DOUBLE)
         missing = any(value is None for value in values)
-        if type_ is SqlType.TEXT or (type_ is SqlType.BOOLEAN and name in self._none and missing):
+        if name in self._objects:
             gap = None if name in self._none else math.nan
             array = np.empty(len(values), dtype=object)
             array[:] = [gap if value is None else value for value in values]
             return array
-        if not missing and type_ is SqlType.BOOLEAN:
-            return np.array(values, dtype=np.bool_)
-        if not missing and type_ in (SqlType.INTEGER, SqlType.BIGINT):
+        if not missing and self._types.get(name) in (SqlType.INTEGER, SqlType.BIGINT):
             return np.array(values, dtype=np.int64)
         return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
 
@@ -181,7 +180,11 @@ def _data_frame() -> Callable[[dict[str, npt.NDArray[Any]]], Any]:
         raise UsageError(
             "the model was trained on a data frame, and asking it needs pandas: pip install pandas"
         ) from error
-    frame: Callable[[dict[str, npt.NDArray[Any]]], Any] = pandas.DataFrame
+
+    def frame(arrays: dict[str, npt.NDArray[Any]]) -> Any:
+        # With the dtype given: pandas 3 would make its own text type of objects, in which None becomes NaN.
+        return pandas.DataFrame({name: pandas.Series(array, dtype=array.dtype) for name, array in arrays.items()})
+
     return frame
 
 
@@ -207,41 +210,3 @@ def _answer(value: object) -> object | None:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def _columns_with_none(estimator: Any, names: Sequence[str]) -> frozenset[str]:
-    """The columns whose missing texts the model knows as None; in all others they are NaN, as pandas has them.
-
-    An encoder that learned None as a category, or an imputer told to replace None, does not know NaN, and the reverse.
-    A step without column names (it reads an array) is taken to speak for all columns.
-    """
-    found: set[str] = set()
-    for step in _steps(estimator):
-        own = [str(name) for name in getattr(step, "feature_names_in_", ())]
-        learned = [any(c is None for c in categories) for categories in getattr(step, "categories_", ())]
-        if getattr(step, "missing_values", math.nan) is None:
-            found.update(own or names)
-        elif own:
-            found.update(name for name, none in zip(own, learned, strict=False) if none)
-        elif any(learned):
-            found.update(names)
-    return frozenset(found)
-
-
-def _steps(estimator: Any) -> Iterator[Any]:
-    """The estimator and every fitted estimator within it."""
-    stack, seen = [estimator], set()
-    while stack:
-        item = stack.pop()
-        if id(item) in seen:
-            continue
-        seen.add(id(item))
-        if isinstance(item, (list, tuple)):
-            stack.extend(item)
-        elif isinstance(item, dict):
-            stack.extend(item.values())
-        elif hasattr(item, "get_params") and not isinstance(item, type):
-            yield item
-            stack.extend(
-                value for key, value in vars(item).items() if key.endswith("_") or key in ("steps", "transformer_list")
-            )

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 
 TOLERANCE = 1e-9
 _FLOOR = 1e-3  # of the median answer: below it a number counts as nothing beside the others
+_NOTHING = 1e-299  # below it a number counts as 0: SQL's exp ends at 1e-308, where numpy's goes on to 0
 _NAMES = 5
 
 
@@ -98,7 +99,8 @@ def compare(
     """The answers of the model against those of one function, row by row; `exact` for labels.
 
     NULL agrees with NULL alone, and an array of nothing but NULL is NULL. Numbers agree within 1e-9 of the larger one,
-    or of a thousandth of the median answer: a sum that all but cancels out has no digits to compare.
+    or of a thousandth of the median answer: a sum that all but cancels out has no digits to compare. Below 1e-299 they
+    are 0.
     """
     sizes = [abs(number) for answer in expected for number in _numbers(answer)]
     floor = 0.0 if exact or not sizes else statistics.median(sizes) * _FLOOR
@@ -133,7 +135,7 @@ def _difference(one: object, other: object, floor: float, exact: bool) -> float:
     if not math.isfinite(other):
         return math.inf
     scale = max(abs(one), abs(other), floor)
-    return abs(one - other) / scale if scale else 0.0
+    return abs(one - other) / scale if scale > _NOTHING else 0.0
 
 
 def _null(answer: object) -> object:

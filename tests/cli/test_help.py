@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -53,9 +52,7 @@ def test_help_imports_nothing_heavy() -> None:
         "heavy = {'sklearn', 'numpy', 'pandas', 'onnx', 'psycopg2', 'skops', 'scipy'} & set(sys.modules); "
         "assert not heavy, heavy"
     )
-    start = time.perf_counter()
     subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
-    assert time.perf_counter() - start < 5  # 0.3 s on an idle machine; the imports above are what would make it slow
 
 
 def test_every_public_name_exists() -> None:

@@ -1,9 +1,8 @@
-"""The folder with numpy and onnxruntime for Debian's PL/Python, installed once and kept between sessions."""
+"""The folder with numpy and onnxruntime for Debian's PL/Python, installed once in each run."""
 
 from __future__ import annotations
 
-import fcntl
-import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,14 +17,12 @@ from .servers import Server
 
 
 @pytest.fixture(scope="session")
-def runtime_folder() -> Path:
-    """PGSCORE_TEST_RUNTIME, else a folder of the system's temporary one, which the server's user can enter."""
-    folder = Path(os.environ.get("PGSCORE_TEST_RUNTIME") or Path(tempfile.gettempdir(), "pgscore-test-runtime"))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Several processes of pytest-xdist come here at the same time.
-    with folder.with_name(folder.name + ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return install_runtime(folder).folder
+def runtime_folder() -> Iterator[Path]:
+    """A folder that the server's user can enter, made anew in each run: what is installed is tested too."""
+    parent = Path(tempfile.mkdtemp(prefix="pgscore-runtime-"))
+    parent.chmod(0o755)
+    yield install_runtime(parent / "runtime").folder
+    shutil.rmtree(parent)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 
 import numpy as np
 import numpy.typing as npt
@@ -310,15 +309,12 @@ def test_regression_forest_is_bit_equal_with_sklearn() -> None:
     np.testing.assert_array_equal(run(of_sklearn(model), x)[:, 0], model.predict(x))
 
 
-def test_a_large_forest_is_exported_in_a_second() -> None:
+def test_a_large_forest_makes_a_compact_graph() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(5000, 10)).astype(np.float32).astype(np.float64)
     y = (x[:, 0] * x[:, 1] + rng.normal(size=5000) > 0).astype(int)
     program = of_sklearn(RandomForestClassifier(n_estimators=100, max_depth=10, random_state=0).fit(x, y))
-    started = time.perf_counter()
-    content = backend.export(program)
-    assert time.perf_counter() - started < 2
-    assert len(content) < 3e6
+    assert len(backend.export(program)) < 3e6
 
 
 def test_a_very_deep_tree() -> None:

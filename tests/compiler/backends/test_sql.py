@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -358,10 +357,7 @@ def test_ten_thousand_categories_are_searched_not_tried_one_by_one(connection: A
     artifact = build(p, default_parameters(p), available=frozenset({Strategy.SQL, Strategy.PLPGSQL}))
     assert artifact.strategy is Strategy.PLPGSQL
     sqlrun.create(connection, artifact)
-    sqlrun.evaluate(connection, artifact, {"x0": [None]})
-    start = time.perf_counter()
     got = sqlrun.evaluate(connection, artifact, columns)[""]
-    elapsed = time.perf_counter() - start
     connection.rollback()
     assert_same(p, columns, got, 1e-13)
-    assert elapsed / len(got) < 100e-6
+    assert artifact.functions[0].body.text.count('COLLATE "C" <') > 10_000 / 16

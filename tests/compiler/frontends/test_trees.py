@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
@@ -90,15 +89,6 @@ def test_a_leaf_that_is_not_finite_is_refused() -> None:
     estimator.tree_.value[:] = np.inf
     with pytest.raises(UnsupportedError, match="not finite"):
         to_program(estimator)
-
-
-def test_a_large_forest_is_converted_quickly() -> None:
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(4000, 10))
-    model = RandomForestRegressor(100, max_depth=10, n_jobs=2, random_state=0).fit(X, X[:, 0] + rng.normal(size=4000))
-    start = time.perf_counter()
-    to_program(model)
-    assert time.perf_counter() - start < 1.0
 
 
 def test_arrays_of_the_forest_are_clean() -> None:

@@ -1,0 +1,100 @@
+"""Every example model, deployed for real: the gate holds the database's answers against the model's own.
+
+On PostgreSQL 15 through ONNX in PL/Python, on 18 with the SQL or plpgsql that `auto` chooses. Here the whole way is
+run, from table to report; that each strategy of SQL gives the right numbers on both servers is tested beside it, in
+compiler/backends/test_sql_models.py.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pgscore.compiler import ir
+from pgscore.compiler.artifact import Strategy
+from pgscore.compiler.frontends import to_program
+from pgscore.procedures.connection import connect
+from pgscore.procedures.deploy import deploy
+from pgscore.quoting import ident
+
+from .support.databases import copied, template
+from .support.models import all_examples
+from .support.runtime import runtime_folder, with_plpython
+from .support.servers import Server
+from .support.tiny import loaded
+
+__all__ = ["runtime_folder", "with_plpython"]
+
+EXAMPLES = all_examples()
+
+
+@pytest.fixture(scope="module")
+def connection18(server18: Server) -> Iterator[Any]:
+    with copied(server18, template(server18)) as dsn:
+        connection = connect(dsn)
+        yield connection
+        connection.close()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_gate_passes_with_sql(connection18: Any, name: str) -> None:
+    deployed(connection18, name, None)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_gate_passes_with_onnx(with_plpython: str, name: str) -> None:
+    connection = connect(with_plpython)
+    try:
+        deployed(connection, name, Strategy.ONNX)
+    finally:
+        connection.close()
+
+
+def deployed(connection: Any, name: str, strategy: Strategy | None) -> None:
+    """Deploys the example for a table of its rows, and checks the report; nothing stays."""
+    example = EXAMPLES[name]()
+    program = to_program(example.estimator)
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS public.example CASCADE")
+        cursor.execute(f"CREATE TABLE public.example ({columns_of(program)})")
+        cursor.copy_expert("COPY public.example FROM STDIN (FORMAT csv)", io.StringIO(rows_of(program, example.frame)))
+    connection.commit()
+    deployment = deploy(
+        connection, loaded(example.estimator), name="example", table="public.example", strategy=strategy, dry_run=True
+    )
+    report = deployment.report
+    assert report is not None
+    assert report.passed
+    assert report.real_rows == len(example.frame)
+    assert report.rows > report.refused_rows
+    assert {f.suffix for f in deployment.artifact.functions} == set(report.functions)
+    limit = 0.0 if example.exact and deployment.artifact.kind is not ir.ModelKind.TRANSFORMER else 1e-11
+    assert report.max_difference <= limit
+
+
+def columns_of(program: ir.Program) -> str:
+    types = {ir.Dtype.TEXT: "text", ir.Dtype.NUMBER: "double precision"}
+    return ", ".join(["row_number integer", *(f"{ident(c.name)} {types[c.dtype]}" for c in program.columns)])
+
+
+def rows_of(program: ir.Program, frame: pd.DataFrame) -> str:
+    """The rows as CSV: a missing value is NULL, which an empty text is not."""
+    at = {str(name): position for position, name in enumerate(frame.columns)}
+    chosen = [at[c.name] if c.name in at else int(c.name[1:]) for c in program.columns]
+    lines = []
+    for number, row in enumerate(frame.itertuples(index=False)):
+        cells = [str(number)]
+        for column, position in zip(program.columns, chosen, strict=True):
+            value = row[position]
+            if value is None or value != value:
+                cells.append("")
+            elif column.dtype is ir.Dtype.TEXT:
+                cells.append('"' + str(value).replace('"', '""') + '"')
+            else:
+                cells.append(repr(float(value)))
+        lines.append(",".join(cells))
+    return "\n".join(lines) + "\n"

@@ -14,6 +14,7 @@ from pgscore.errors import SignatureError
 from .cases import Cases, Value
 
 MAX_ARGUMENTS = 100  # PostgreSQL's limit; beyond it a function has the row form only
+WHOLE_ROW = "r.*"  # the row as one argument; a mere r would be the column, in a table that has one of that name
 QUANTILES = (0.5, 0.05, 0.2, 0.35, 0.65, 0.8, 0.95)
 
 _COUNTED = (SqlType.TEXT, SqlType.BOOLEAN)  # these have a most common value, the others quantiles
@@ -90,7 +91,7 @@ class Table:
 
     def rows(self, functions: Sequence[Function], limit: int) -> tuple[Cases, dict[str, list[object]]]:
         """At most `limit` rows: the model's columns, and the answers of the functions, called with the whole row."""
-        calls = [self._it.call(function, "r") for function in functions]
+        calls = [self._it.call(function, WHOLE_ROW) for function in functions]
         # The number keeps the list of columns from being empty.
         wanted = ", ".join(["1", *self._casts, *calls])
         self._cursor.execute(f"SELECT {wanted} FROM {self._from} LIMIT {limit}")  # noqa: S608 - all names are quoted
@@ -143,7 +144,7 @@ def evaluate(
     if it.by_row:
         populated = _formatted(f"jsonb_populate_record(NULL::{it.table}, u.j)")
         source = f"unnest(%s::int8[], %s::jsonb[]) AS u(n, j), LATERAL {populated} AS r"
-        arguments, given = "r", [_json_rows(table, cases)]
+        arguments, given = WHOLE_ROW, [_json_rows(table, cases)]
     else:
         types = "".join(f", %s::{p.type.value}[]" for p in it.parameters)
         aliases = "".join(f", c{number}" for number in range(len(it.parameters)))

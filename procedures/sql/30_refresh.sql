@@ -260,7 +260,8 @@ BEGIN
             HINT = 'a view can give the columns the names that they have in the table of the model';
     END IF;
     IF source = bound THEN
-        RETURN format('score.%I(r)', called.name);
+        -- A mere r would be the column, in a source that has one of that name.
+        RETURN format('score.%I(r.*)', called.name);
     END IF;
     IF jsonb_array_length(called.parameters) <= 100 THEN
         SELECT string_agg(format('%I => (r.%I)::%s', p.name, p."column", p.type), ', ') INTO arguments

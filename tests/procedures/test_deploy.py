@@ -143,7 +143,7 @@ def test_onnx_needs_plpython(connection: Any) -> None:
 
 def test_hostile_names(connection: Any) -> None:
     table = '"; DROP TABLE x; --"'
-    columns = ["it's", 'a "quoted" one', "$$", "%s", "$body$ %(x)s", "churn_v1", "select", "\\", "grün"]
+    columns = ["it's", 'a "quoted" one', "$$", "%s", "$body$ %(x)s", "churn_v1", "select", "\\", "grün", "r"]
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.normal(size=(30, len(columns))), columns=columns)
     frame["text"] = np.where(frame["$$"] > 0, "'; DROP TABLE customers; --", "$body$ \\ %s {}")

@@ -446,6 +446,12 @@ def test_hostile_names(connection: Any) -> None:
     assert fetch(connection, "SELECT count(*) FROM customers") == [(N,)]
 
 
+def test_a_column_called_as_the_alias_of_the_row(connection18: Any) -> None:
+    run(connection18, "ALTER TABLE customers RENAME COLUMN id TO r")
+    churn_job(connection18, keys=["r"])
+    assert run_job(connection18, "daily").inserted == N
+
+
 def test_a_table_that_fits_can_be_the_target(connection18: Any) -> None:
     run(
         connection18,

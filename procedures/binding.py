@@ -27,9 +27,12 @@ TYPES = {
     "bool": SqlType.BOOLEAN,
     "text": SqlType.TEXT,
     "varchar": SqlType.TEXT,
-    "bpchar": SqlType.TEXT,
 }
-"""PostgreSQL's types and the parameter's type for each (docs/architecture.md); an enum is text."""
+"""PostgreSQL's types and the parameter's type for each (docs/sql.md); an enum is text.
+
+char(n) is none of them: clients read its values padded with spaces, which its cast to text drops. A model that learned
+the categories from either would not know the other, without a word.
+"""
 
 _KINDS = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table"}
 

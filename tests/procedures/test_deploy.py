@@ -32,7 +32,7 @@ from pgscore.procedures.plan import as_script
 
 from ..support import servers
 from ..support.servers import Server
-from ..support.tiny import FRAME, NUMBERS, classifier, loaded, make_customers, opened, query, regressor, value
+from ..support.tiny import FRAME, NUMBERS, classifier, loaded, make_customers, mixed, opened, query, regressor, value
 
 
 @pytest.fixture
@@ -260,6 +260,8 @@ def test_bad_input_changes_nothing(connection: Any) -> None:
         "column 'tenure' of public.typed is text, and the model takes a number",
         table="typed",
     )
+    query(connection, "CREATE TABLE padded AS SELECT id, tenure, monthly, plan::char(9) FROM customers")
+    refused(connection, SignatureError, r"'plan' of public.padded is character\(9\)", model=mixed(), table="padded")
     with connection.cursor() as cursor:
         cursor.execute("CREATE TEMPORARY TABLE passing AS SELECT * FROM customers")
         connection.commit()

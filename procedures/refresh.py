@@ -1,4 +1,4 @@
-"""Refresh jobs from Python: a thin layer over the SQL of sql/30_refresh.sql, which psql can call as well."""
+"""Refresh jobs from Python: a thin layer over the SQL of sql/31_refresh.sql, which psql can call as well."""
 
 from __future__ import annotations
 

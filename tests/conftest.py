@@ -14,7 +14,13 @@ import psycopg2
 import pytest
 
 from .support import servers
+from .support.databases import installed, installed15, installed18
+from .support.runtime import runtime_folder, with_plpython
 from .support.servers import Server
+
+# Defined beside what they need, and known to all tests through this file: a fixture imported by two modules would be
+# two fixtures, each with a server folder of its own.
+__all__ = ["installed", "installed15", "installed18", "runtime_folder", "with_plpython"]
 
 
 @pytest.fixture(scope="session")

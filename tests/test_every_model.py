@@ -23,11 +23,8 @@ from pgscore.quoting import ident
 
 from .support.databases import copied, template
 from .support.models import all_examples
-from .support.runtime import runtime_folder, with_plpython
 from .support.servers import Server
 from .support.tiny import loaded
-
-__all__ = ["runtime_folder", "with_plpython"]
 
 EXAMPLES = all_examples()
 

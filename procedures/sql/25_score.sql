@@ -4,7 +4,7 @@
 -- either, and nothing that a caller brings along, such as a type with a function behind it, runs with the owner's rights.
 -- resolve alone reads the catalog, as the owner.
 --
--- Errors are those of 20_lifecycle.sql. Messages hold no values of rows.
+-- Errors are those of 20_functions.sql. Messages hold no values of rows.
 
 CREATE OR REPLACE FUNCTION pgscore.resolve(reference text)
 RETURNS TABLE (model text, version integer, name text, parameters jsonb, row_type text)

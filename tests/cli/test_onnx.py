@@ -10,12 +10,9 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from tests.support.runtime import runtime_folder, with_plpython
 from tests.support.servers import Server
 
 from .conftest import JOB, customers, pgscore
-
-__all__ = ["runtime_folder", "with_plpython"]
 
 
 def test_from_deploy_to_refresh(with_plpython: str, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:

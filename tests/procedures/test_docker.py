@@ -14,10 +14,7 @@ import psycopg2
 import pytest
 import yaml
 
-from ..support.runtime import runtime_folder
 from ..support.servers import DEBIAN, Server
-
-__all__ = ["runtime_folder"]
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"

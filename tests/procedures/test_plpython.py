@@ -22,10 +22,7 @@ from pgscore.procedures import plpython
 from pgscore.procedures.install import has_plpython, install
 from pgscore.procedures.plan import as_script
 
-from ..support.runtime import runtime_folder, with_plpython
 from ..support.servers import DEBIAN
-
-__all__ = ["runtime_folder", "with_plpython"]
 
 SCORER = "plain_scorer"
 

@@ -6,6 +6,7 @@ import re
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -66,8 +67,10 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", INTERRUPTED, debug)
     except Exception as error:  # noqa: BLE001 (the last line of defence: users get a line, not a traceback)
-        reason = f"{type(error).__name__}: {error}"
-        return _fail(f"unexpected: {reason[:300]} (run with --debug for the traceback)", UNEXPECTED, debug)
+        # Not its message: another library's may quote the value of a row.
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"
+        return _fail(f"unexpected: {where} (a bug; --debug prints the traceback)", UNEXPECTED, debug)
     if code == INTERRUPTED:  # typer catches Ctrl-C itself
         return _fail("interrupted", INTERRUPTED, debug)
     return int(code or DONE)

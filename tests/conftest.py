@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import psycopg2
 import pytest
+from threadpoolctl import threadpool_limits
 
 from .support import servers
 from .support.databases import installed, installed15, installed18
@@ -21,6 +22,13 @@ from .support.servers import Server
 # Defined beside what they need, and known to all tests through this file: a fixture imported by two modules would be
 # two fixtures, each with a server folder of its own.
 __all__ = ["installed", "installed15", "installed18", "runtime_folder", "with_plpython"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    """The tests predict a few rows many times: threads that wait for each other would be much of the time."""
+    with threadpool_limits(limits=1):
+        yield
 
 
 @pytest.fixture(scope="session")

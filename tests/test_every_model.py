@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -23,6 +24,7 @@ from pgscore.quoting import ident
 
 from .support.databases import copied, template
 from .support.models import all_examples
+from .support.runtime import plpython_template
 from .support.servers import Server
 from .support.tiny import loaded
 
@@ -37,18 +39,22 @@ def connection18(server18: Server) -> Iterator[Any]:
         connection.close()
 
 
+@pytest.fixture(scope="module")
+def connection15(server15: Server, runtime_folder: Path) -> Iterator[Any]:
+    with copied(server15, plpython_template(server15, runtime_folder)) as dsn:
+        connection = connect(dsn)
+        yield connection
+        connection.close()
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_gate_passes_with_sql(connection18: Any, name: str) -> None:
     deployed(connection18, name, None)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_the_gate_passes_with_onnx(with_plpython: str, name: str) -> None:
-    connection = connect(with_plpython)
-    try:
-        deployed(connection, name, Strategy.ONNX)
-    finally:
-        connection.close()
+def test_the_gate_passes_with_onnx(connection15: Any, name: str) -> None:
+    deployed(connection15, name, Strategy.ONNX)
 
 
 def deployed(connection: Any, name: str, strategy: Strategy | None) -> None:

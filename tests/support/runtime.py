@@ -25,12 +25,13 @@ def runtime_folder() -> Iterator[Path]:
     shutil.rmtree(parent)
 
 
+def plpython_template(server: Server, folder: Path) -> str:
+    """The name of a database with pgscore and its PL/Python functions, to be copied."""
+    return template(server, "pgscore_plpython", lambda connection: install(connection, plpython=True, runtime=folder))
+
+
 @pytest.fixture
 def with_plpython(server15: Server, runtime_folder: Path) -> Iterator[str]:
     """The DSN, as superuser, of a database with pgscore and its PL/Python functions."""
-
-    def prepare(connection: object) -> None:
-        install(connection, plpython=True, runtime=runtime_folder)
-
-    with copied(server15, template(server15, "pgscore_plpython", prepare)) as dsn:
+    with copied(server15, plpython_template(server15, runtime_folder)) as dsn:
         yield dsn

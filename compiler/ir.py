@@ -15,7 +15,6 @@ Every kind of node has three interpreters: backends/numpy.py (the reference), ba
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,11 +22,12 @@ from enum import Enum
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+from .forest import Forest as Forest
+from .values import BoolArray as BoolArray
+from .values import FloatArray as FloatArray
+from .values import IntArray as IntArray
+from .values import Value, frozen
 
 
 class Dtype(Enum):
@@ -63,37 +63,8 @@ class Column:
     objects: bool = False
 
 
-def frozen(
-    values: npt.ArrayLike, dtype: npt.DTypeLike = np.float64, ndim: int | None = None
-) -> npt.NDArray[np.generic]:
-    """A read-only contiguous copy of `values`; raises ValueError unless it has `ndim` dimensions."""
-    array = np.array(values, dtype=dtype, order="C", copy=True)
-    if ndim is not None and array.ndim != ndim:
-        raise ValueError(f"expected {ndim} dimensions, got {array.ndim}")
-    array.flags.writeable = False
-    return array
-
-
-def _same(left: object, right: object) -> bool:
-    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
-        equal_nan = left.dtype.kind == "f"
-        return left.dtype == right.dtype and np.array_equal(left, right, equal_nan=equal_nan)
-    return left == right or (isinstance(left, float) and isinstance(right, float) and left != left and right != right)
-
-
-class _Value:
-    """Equality field by field, also where a field is an array or NaN."""
-
-    def __eq__(self, other: object) -> bool:
-        if type(self) is not type(other):
-            return NotImplemented
-        return all(_same(getattr(self, f.name), getattr(other, f.name)) for f in dataclasses.fields(self))  # type: ignore[arg-type]
-
-    __hash__ = None  # type: ignore[assignment]
-
-
 @dataclass(frozen=True, eq=False)
-class Node(_Value):
+class Node(Value):
     """Base of all nodes. `inputs` are the columns it reads; `width` is the number of columns it gives."""
 
     inputs: Block
@@ -309,62 +280,6 @@ class Affine(Node):
     @property
     def width(self) -> int:
         return len(self.bias)
-
-
-@dataclass(frozen=True, eq=False)
-class Forest(_Value):
-    """Binary trees as parallel read-only arrays over all their nodes.
-
-    Node i is a leaf where `feature[i]` is -1. Else, with x the value of that feature (an index into the inputs of the
-    `Trees` node), the row goes to `left[i]` if x <= threshold[i]; or, where `category_set[i]` >= 0, if x is in
-    `category_sets[category_set[i]]`; a missing x goes left where `missing_left[i]`. Other rows go to `right[i]`.
-
-    `value` is (n_nodes, n_outputs) where `output` is -1: a leaf adds its row to all outputs. Where `output[t]` is
-    k >= 0, tree t adds column 0 of `value` (n_nodes, 1) to output k alone.
-    """
-
-    roots: IntArray
-    feature: IntArray
-    threshold: FloatArray
-    left: IntArray
-    right: IntArray
-    missing_left: BoolArray
-    value: FloatArray
-    output: IntArray
-    category_set: IntArray
-    category_sets: tuple[tuple[float, ...], ...] = ()
-
-    def __post_init__(self) -> None:
-        for name, dtype, ndim in (
-            ("roots", np.int64, 1),
-            ("feature", np.int64, 1),
-            ("threshold", np.float64, 1),
-            ("left", np.int64, 1),
-            ("right", np.int64, 1),
-            ("missing_left", np.bool_, 1),
-            ("value", np.float64, 2),
-            ("output", np.int64, 1),
-            ("category_set", np.int64, 1),
-        ):
-            object.__setattr__(self, name, frozen(getattr(self, name), dtype, ndim))
-        n_nodes = len(self.feature)
-        if len(self.output) != len(self.roots):
-            raise ValueError("Forest: one output for each tree")
-        if any(
-            len(a) != n_nodes
-            for a in (self.threshold, self.left, self.right, self.missing_left, self.value, self.category_set)
-        ):
-            raise ValueError("Forest: node arrays have one length")
-        inner = self.feature >= 0
-        children = np.concatenate([self.left[inner], self.right[inner]])
-        if len(children) and (children.min() < 0 or children.max() >= n_nodes):
-            raise ValueError("Forest: a child lies outside the arrays")
-        if not np.isfinite(self.value).all():
-            raise ValueError("Forest: leaf values are finite")
-
-    @property
-    def n_trees(self) -> int:
-        return len(self.roots)
 
 
 @dataclass(frozen=True, eq=False)

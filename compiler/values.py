@@ -1,0 +1,41 @@
+"""What the nodes of a program are made of: frozen arrays, and equality by content."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+def frozen(
+    values: npt.ArrayLike, dtype: npt.DTypeLike = np.float64, ndim: int | None = None
+) -> npt.NDArray[np.generic]:
+    """A read-only contiguous copy of `values`; raises ValueError unless it has `ndim` dimensions."""
+    array = np.array(values, dtype=dtype, order="C", copy=True)
+    if ndim is not None and array.ndim != ndim:
+        raise ValueError(f"expected {ndim} dimensions, got {array.ndim}")
+    array.flags.writeable = False
+    return array
+
+
+def _same(left: object, right: object) -> bool:
+    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
+        equal_nan = left.dtype.kind == "f"
+        return left.dtype == right.dtype and np.array_equal(left, right, equal_nan=equal_nan)
+    return left == right or (isinstance(left, float) and isinstance(right, float) and left != left and right != right)
+
+
+class Value:
+    """Equality field by field, also where a field is an array or NaN."""
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return all(_same(getattr(self, f.name), getattr(other, f.name)) for f in dataclasses.fields(self))  # type: ignore[arg-type]
+
+    __hash__ = None  # type: ignore[assignment]

@@ -7,15 +7,13 @@ on `server`, dropped after the test. With PGSCORE_REQUIRE_ALL=1 (as in CI) a mis
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator
 
-import psycopg2
 import pytest
 from threadpoolctl import threadpool_limits
 
 from .support import servers
-from .support.databases import installed, installed15, installed18
+from .support.databases import copied, installed, installed15, installed18
 from .support.runtime import runtime_folder, with_plpython
 from .support.servers import Server
 
@@ -54,33 +52,19 @@ def server(request: pytest.FixtureRequest) -> Server:
     return running
 
 
-def new_database(server: Server, template: str = "template1") -> Iterator[str]:
-    """Creates a database, gives its DSN, and drops it."""
-    name = f"t_{uuid.uuid4().hex[:12]}"
-    _run(server, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield server.dsn(name)
-    _run(server, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _run(server: Server, statement: str) -> None:
-    connection = psycopg2.connect(server.dsn())
-    connection.autocommit = True
-    try:
-        connection.cursor().execute(statement)
-    finally:
-        connection.close()
-
-
 @pytest.fixture
 def database(server: Server) -> Iterator[str]:
-    yield from new_database(server)
+    with copied(server) as dsn:
+        yield dsn
 
 
 @pytest.fixture
 def database15(server15: Server) -> Iterator[str]:
-    yield from new_database(server15)
+    with copied(server15) as dsn:
+        yield dsn
 
 
 @pytest.fixture
 def database18(server18: Server) -> Iterator[str]:
-    yield from new_database(server18)
+    with copied(server18) as dsn:
+        yield dsn

@@ -75,7 +75,7 @@ def deployed(connection: Any, name: str, strategy: Strategy | None) -> None:
     assert report.real_rows == len(example.frame)
     assert report.rows > report.refused_rows
     assert {f.suffix for f in deployment.artifact.functions} == set(report.functions)
-    limit = 0.0 if example.exact and deployment.artifact.kind is not ir.ModelKind.TRANSFORMER else 1e-11
+    limit = 0.0 if example.exact and deployment.artifact.kind is not ir.ModelKind.TRANSFORMER else 1e-12
     assert report.max_difference <= limit
 
 

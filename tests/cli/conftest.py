@@ -24,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from pgscore.cli import run
-from tests.conftest import new_database
+from tests.support.databases import copied
 from tests.support.servers import Server
 
 
@@ -96,32 +96,32 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def shop_template(server18: Server, files: Path) -> Iterator[str]:
     """The database that `shop` copies: customers, pgscore, model churn in version 1 (live) and 2, job churn_daily."""
-    databases = new_database(server18)
-    dsn = next(databases)
-    frame = customers()
-    with contextlib.closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute("CREATE TABLE customers (customer_id int PRIMARY KEY, tenure int, charges float8, plan text)")
-        cursor.copy_expert(
-            "COPY customers FROM STDIN (FORMAT csv)", io.StringIO(frame.to_csv(index=False, header=False))
-        )
-    for command in (
-        ["install"],
-        ["deploy", files / "logistic.skops", "--as", "churn", "--table", "customers"],
-        ["deploy", files / "forest.skops", "--as", "churn", "--table", "customers"],
-        ["refresh", "create", "churn_daily", *JOB],
-        ["refresh", "run", "churn_daily"],
-    ):
-        outcome = pgscore(*command, "--dsn", dsn)
-        assert outcome.code == 0, outcome.err
-    yield dsn
-    next(databases, None)
+    with copied(server18) as dsn:
+        frame = customers()
+        with contextlib.closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(
+                "CREATE TABLE customers (customer_id int PRIMARY KEY, tenure int, charges float8, plan text)"
+            )
+            cursor.copy_expert(
+                "COPY customers FROM STDIN (FORMAT csv)", io.StringIO(frame.to_csv(index=False, header=False))
+            )
+        for command in (
+            ["install"],
+            ["deploy", files / "logistic.skops", "--as", "churn", "--table", "customers"],
+            ["deploy", files / "forest.skops", "--as", "churn", "--table", "customers"],
+            ["refresh", "create", "churn_daily", *JOB],
+            ["refresh", "run", "churn_daily"],
+        ):
+            outcome = pgscore(*command, "--dsn", dsn)
+            assert outcome.code == 0, outcome.err
+        yield dsn
 
 
 @pytest.fixture
 def shop(server18: Server, shop_template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A copy of the shop of its own; PGSCORE_DSN points to it."""
     name = psycopg2.extensions.parse_dsn(shop_template)["dbname"]
-    for dsn in new_database(server18, template=name):
+    with copied(server18, name) as dsn:
         monkeypatch.setenv("PGSCORE_DSN", dsn)
         yield dsn
 

@@ -14,8 +14,8 @@ from pgscore.procedures.install import ROLES, has_plpython, install, is_installe
 from pgscore.procedures.lifecycle import list_models, promote
 from pgscore.procedures.plan import as_script
 
-from ..conftest import new_database
 from ..support import servers
+from ..support.databases import copied
 from ..support.servers import Server
 from ..support.tiny import classifier, make_customers, opened, query, value
 
@@ -45,7 +45,8 @@ OBJECTS = """
 
 @pytest.fixture
 def other(server: Server) -> Iterator[str]:
-    yield from new_database(server)
+    with copied(server) as dsn:
+        yield dsn
 
 
 @pytest.fixture(scope="module", params=["debian15", "embedded18"])
@@ -169,31 +170,30 @@ def test_history_and_versions_never_change(installed: str) -> None:
 
 
 def test_uninstall_leaves_nothing(bare: Server) -> None:
-    for dsn in new_database(bare):
-        with opened(dsn) as connection:
-            make_customers(connection)
-            before = query(connection, "SELECT classid, count(*) FROM pg_depend GROUP BY 1 ORDER BY 1")
-            install(connection)
-            deploy(connection, classifier(), name="churn", table="customers")
-            query(connection, "CREATE SCHEMA own; GRANT USAGE ON SCHEMA own TO pgscore_owner")
-            query(connection, "CREATE VIEW own.v AS SELECT score.churn(c) AS p FROM customers c")
-            with pytest.raises(RefusedError, match=r"still in use: view own\.v"):
-                uninstall(connection)
-            query(connection, "DROP VIEW own.v; CREATE TABLE own.t (); ALTER TABLE own.t OWNER TO pgscore_owner")
-            with pytest.raises(RefusedError, match=r"pgscore_owner owns table own\.t"):
-                uninstall(connection)
-            query(connection, "DROP SCHEMA own CASCADE")
-            plan = uninstall(connection, dry_run=True)
-            assert is_installed(connection)
-            assert uninstall(connection) == plan
-            assert query(connection, "SELECT classid, count(*) FROM pg_depend GROUP BY 1 ORDER BY 1") == before
-            assert query(connection, "SELECT rolname FROM pg_roles WHERE rolname LIKE 'pgscore%%'", ()) == []
-            with pytest.raises(NotInstalledError):
-                uninstall(connection)
+    with copied(bare) as dsn, opened(dsn) as connection:
+        make_customers(connection)
+        before = query(connection, "SELECT classid, count(*) FROM pg_depend GROUP BY 1 ORDER BY 1")
+        install(connection)
+        deploy(connection, classifier(), name="churn", table="customers")
+        query(connection, "CREATE SCHEMA own; GRANT USAGE ON SCHEMA own TO pgscore_owner")
+        query(connection, "CREATE VIEW own.v AS SELECT score.churn(c) AS p FROM customers c")
+        with pytest.raises(RefusedError, match=r"still in use: view own\.v"):
+            uninstall(connection)
+        query(connection, "DROP VIEW own.v; CREATE TABLE own.t (); ALTER TABLE own.t OWNER TO pgscore_owner")
+        with pytest.raises(RefusedError, match=r"pgscore_owner owns table own\.t"):
+            uninstall(connection)
+        query(connection, "DROP SCHEMA own CASCADE")
+        plan = uninstall(connection, dry_run=True)
+        assert is_installed(connection)
+        assert uninstall(connection) == plan
+        assert query(connection, "SELECT classid, count(*) FROM pg_depend GROUP BY 1 ORDER BY 1") == before
+        assert query(connection, "SELECT rolname FROM pg_roles WHERE rolname LIKE 'pgscore%%'", ()) == []
+        with pytest.raises(NotInstalledError):
+            uninstall(connection)
 
 
 def test_uninstall_script_through_psql(bare: Server) -> None:
-    for dsn in new_database(bare):
+    with copied(bare) as dsn:
         with opened(dsn) as connection:
             install(connection)
             make_customers(connection)
@@ -206,65 +206,57 @@ def test_uninstall_script_through_psql(bare: Server) -> None:
 
 
 def test_roles_stay_while_another_database_uses_them(bare: Server) -> None:
-    for first in new_database(bare):
-        for second in new_database(bare):
-            with opened(first) as one, opened(second) as two:
-                install(one)
-                install(two)
-                uninstall(one)
-                assert list_models(two) == []
-                uninstall(two)
-                assert value(two, "SELECT count(*) FROM pg_roles WHERE rolname = ANY (%s)", (list(ROLES),)) == 0
+    with copied(bare) as first, copied(bare) as second, opened(first) as one, opened(second) as two:
+        install(one)
+        install(two)
+        uninstall(one)
+        assert list_models(two) == []
+        uninstall(two)
+        assert value(two, "SELECT count(*) FROM pg_roles WHERE rolname = ANY (%s)", (list(ROLES),)) == 0
 
 
 def test_install_with_createrole(bare: Server) -> None:
-    for dsn in new_database(bare):
-        with opened(dsn) as admin:
-            query(admin, "CREATE ROLE dba LOGIN CREATEROLE")
-            query(admin, f"GRANT CREATE ON DATABASE {dsn.split('@/')[1].split('?')[0]} TO dba")
-            make_customers(admin)
-            query(admin, "GRANT SELECT ON customers TO dba")
-            with opened(dsn.replace("postgres@", "dba@")) as connection:
-                install(connection)
-                install(connection)
-                assert (
-                    value(
-                        connection, "SELECT pg_get_userbyid(nspowner)::text FROM pg_namespace WHERE nspname = 'score'"
-                    )
-                    == "pgscore_owner"
-                )
-                deploy(connection, classifier(), name="churn", table="customers")
-                deploy(connection, classifier(3.0), name="churn", table="customers")
-                assert promote(connection, "churn", 2) == 1
-                uninstall(connection)
-            assert value(admin, "SELECT count(*) FROM pg_roles WHERE rolname = ANY (%s)", (list(ROLES),)) == 0
-            query(admin, "DROP OWNED BY dba; DROP ROLE dba")
+    with copied(bare) as dsn, opened(dsn) as admin:
+        query(admin, "CREATE ROLE dba LOGIN CREATEROLE")
+        query(admin, f"GRANT CREATE ON DATABASE {dsn.split('@/')[1].split('?')[0]} TO dba")
+        make_customers(admin)
+        query(admin, "GRANT SELECT ON customers TO dba")
+        with opened(dsn.replace("postgres@", "dba@")) as connection:
+            install(connection)
+            install(connection)
+            assert (
+                value(connection, "SELECT pg_get_userbyid(nspowner)::text FROM pg_namespace WHERE nspname = 'score'")
+                == "pgscore_owner"
+            )
+            deploy(connection, classifier(), name="churn", table="customers")
+            deploy(connection, classifier(3.0), name="churn", table="customers")
+            assert promote(connection, "churn", 2) == 1
+            uninstall(connection)
+        assert value(admin, "SELECT count(*) FROM pg_roles WHERE rolname = ANY (%s)", (list(ROLES),)) == 0
+        query(admin, "DROP OWNED BY dba; DROP ROLE dba")
 
 
 def test_install_without_any_special_right(bare: Server) -> None:
-    for dsn in new_database(bare):
-        with opened(dsn) as admin:
-            query(admin, "CREATE ROLE plain LOGIN")
-            make_customers(admin)
-            query(admin, "GRANT SELECT ON customers TO plain")
-            with opened(dsn.replace("postgres@", "plain@")) as connection:
-                with pytest.raises(RightsError, match=r"may not create schemas here; GRANT CREATE ON DATABASE"):
-                    install(connection)
-                query(admin, f"GRANT CREATE ON DATABASE {dsn.split('@/')[1].split('?')[0]} TO plain")
-                plan = install(connection)
-                assert "owns all that follows, and grants to others by hand" in as_script(plan)
+    with copied(bare) as dsn, opened(dsn) as admin:
+        query(admin, "CREATE ROLE plain LOGIN")
+        make_customers(admin)
+        query(admin, "GRANT SELECT ON customers TO plain")
+        with opened(dsn.replace("postgres@", "plain@")) as connection:
+            with pytest.raises(RightsError, match=r"may not create schemas here; GRANT CREATE ON DATABASE"):
                 install(connection)
-                deploy(connection, classifier(), name="churn", table="customers")
-                deploy(connection, classifier(3.0), name="churn", table="customers")
-                assert promote(connection, "churn", 2) == 1
-                assert value(
-                    connection, "SELECT pgscore.score('churn', to_jsonb(c)) IS NOT NULL FROM customers c LIMIT 1"
-                )
-                with pytest.raises(RightsError, match="no superuser"):
-                    install(connection, plpython=True, runtime=Path("/srv/runtime"))
-                uninstall(connection)
-                assert not is_installed(connection)
-            query(admin, "DROP OWNED BY plain; DROP ROLE plain")
+            query(admin, f"GRANT CREATE ON DATABASE {dsn.split('@/')[1].split('?')[0]} TO plain")
+            plan = install(connection)
+            assert "owns all that follows, and grants to others by hand" in as_script(plan)
+            install(connection)
+            deploy(connection, classifier(), name="churn", table="customers")
+            deploy(connection, classifier(3.0), name="churn", table="customers")
+            assert promote(connection, "churn", 2) == 1
+            assert value(connection, "SELECT pgscore.score('churn', to_jsonb(c)) IS NOT NULL FROM customers c LIMIT 1")
+            with pytest.raises(RightsError, match="no superuser"):
+                install(connection, plpython=True, runtime=Path("/srv/runtime"))
+            uninstall(connection)
+            assert not is_installed(connection)
+        query(admin, "DROP OWNED BY plain; DROP ROLE plain")
 
 
 def test_schemas_of_somebody_else_are_left_alone(database: str) -> None:

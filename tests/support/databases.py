@@ -51,8 +51,8 @@ def template(
 
 
 @contextmanager
-def copied(server: Server, source: str) -> Iterator[str]:
-    """The DSN, as superuser, of a fresh copy of the database."""
+def copied(server: Server, source: str = "template1") -> Iterator[str]:
+    """The DSN, as superuser, of a fresh copy of the database; an empty one where none is named."""
     name = f"t_{uuid.uuid4().hex[:12]}"
     with _maintenance(server) as cursor:
         cursor.execute(f"CREATE DATABASE {name} TEMPLATE {source}")

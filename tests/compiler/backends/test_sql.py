@@ -18,8 +18,8 @@ from pgscore.compiler.backends.sql_nodes import NODES
 from pgscore.compiler.build import build, default_parameters
 from pgscore.compiler.facts import FACTS
 from pgscore.compiler.ir import Dtype, Method, ModelKind, Output, Program, Ref
-from tests.conftest import new_database
 from tests.support import programs, sqlrun
+from tests.support.databases import copied
 from tests.support.programs import N, T, block, inputs, program
 
 BOTH = (Strategy.SQL, Strategy.PLPGSQL)
@@ -27,7 +27,7 @@ BOTH = (Strategy.SQL, Strategy.PLPGSQL)
 
 @pytest.fixture(scope="module", params=["server15", "server18"])
 def connection(request: pytest.FixtureRequest) -> Iterator[Any]:
-    for dsn in new_database(request.getfixturevalue(request.param)):
+    with copied(request.getfixturevalue(request.param)) as dsn:
         connection = psycopg2.connect(dsn)
         yield connection
         connection.close()

@@ -23,8 +23,8 @@ from pgscore.compiler.artifact import Artifact, Function, Parameter, SqlType, St
 from pgscore.compiler.backends import numpy as reference
 from pgscore.compiler.build import build, default_parameters
 from pgscore.compiler.frontends import to_program
-from tests.conftest import new_database
 from tests.support import programs, sqlrun
+from tests.support.databases import copied
 from tests.support.example import Example
 from tests.support.models import all_examples, churn_pipeline, customers
 
@@ -35,7 +35,7 @@ Columns = Mapping[str, Sequence[object]]
 
 @pytest.fixture(scope="module", params=["server15", "server18"])
 def connection(request: pytest.FixtureRequest) -> Iterator[Any]:
-    for dsn in new_database(request.getfixturevalue(request.param)):
+    with copied(request.getfixturevalue(request.param)) as dsn:
         connection = psycopg2.connect(dsn)
         yield connection
         connection.close()

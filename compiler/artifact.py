@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from .ir import Dtype, Label, ModelKind
+from .ir import TOLERANCE, Dtype, Label, ModelKind
 
 
 class SqlType(Enum):
@@ -112,7 +112,8 @@ class Artifact:
 
     `estimator` describes the model in words, `reason` says why this strategy, `libraries` maps the packages that made
     the model to their versions, and `probes` maps a parameter to values at which the model changes its answer
-    (thresholds) or its treatment (categories).
+    (thresholds) or its treatment (categories). Numbers lie within `tolerance` of the model's own; `approximation` says
+    why it is more than usual, if it is.
     """
 
     kind: ModelKind
@@ -125,6 +126,8 @@ class Artifact:
     onnx: OnnxGraph | None = None
     libraries: Mapping[str, str] = field(default_factory=dict)
     probes: Mapping[str, tuple[float | str, ...]] = field(default_factory=dict)
+    tolerance: float = TOLERANCE
+    approximation: str = ""
 
     @property
     def sha256(self) -> str:

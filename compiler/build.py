@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pgscore.errors import SignatureError, UnsupportedError
 
@@ -11,13 +11,12 @@ from . import ir
 from .artifact import Artifact, Function, OnnxGraph, Parameter, SqlType, Strategy, Template
 from .backends import onnx, sql
 from .facts import Facts, analyse
-from .ir import Method, ModelKind
+from .function_plans import Plan, plans
 from .probes import probes
 from .rewrites import prune, simplify
 from .strategy import FORCED_CHARACTERS, INLINE_CHARACTERS, choose, measure
 
 WHOLE = (SqlType.INTEGER, SqlType.BIGINT, SqlType.BOOLEAN)
-LABEL_TYPES: dict[type, str] = {str: "text", bool: "boolean", int: "bigint", float: "double precision"}
 
 
 def build(  # noqa: PLR0913 - keywords
@@ -36,8 +35,8 @@ def build(  # noqa: PLR0913 - keywords
     program's columns, and UnsupportedError where the program has no exact form in the strategy asked for.
     """
     _check_signature(program, parameters)
-    plans = _plans(program)
-    program = prune(program, _outputs_of(program, plans))
+    planned = plans(program)
+    program = prune(program, _outputs_of(program, planned))
     whole = frozenset(i for i, p in enumerate(parameters) if p.type in WHOLE)
     simple = simplify(program, whole)
     chosen, reason = choose(measure(simple), available)
@@ -47,11 +46,11 @@ def build(  # noqa: PLR0913 - keywords
     if chosen is Strategy.ONNX:
         n_outputs = sum(len(output.columns) for output in program.outputs)
         graph = OnnxGraph(onnx.export(program), sql.features(program, parameters), n_outputs)
-        functions = tuple(_onnx_function(plan, program, graph) for plan in plans)
+        functions = tuple(_onnx_function(plan, program, graph) for plan in planned)
     else:
         limit = INLINE_CHARACTERS if strategy is None else FORCED_CHARACTERS
         facts = analyse(simple, parameters)
-        functions = tuple(_sql_function(plan, simple, facts, parameters, chosen, limit) for plan in plans)
+        functions = tuple(_sql_function(plan, simple, facts, parameters, chosen, limit) for plan in planned)
         if chosen is Strategy.SQL and functions[0].language != "sql":
             chosen, reason = _fall_back(strategy, available)
     return Artifact(
@@ -65,6 +64,8 @@ def build(  # noqa: PLR0913 - keywords
         graph,
         dict(libraries or {}),
         probes(program),
+        program.tolerance,
+        program.approximation,
     )
 
 
@@ -91,68 +92,13 @@ def _fall_back(strategy: Strategy | None, available: frozenset[Strategy]) -> tup
     return Strategy.PLPGSQL, "as one SQL expression it would repeat large terms; plpgsql keeps them in variables"
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """A function to be made: its result, and where its columns are among all outputs."""
-
-    suffix: str
-    method: str
-    result: str
-    columns: sql.Result
-    output: Method
-    first: int = 0
-    labels: tuple[ir.Label, ...] | None = None
-
-
-def _plans(program: ir.Program) -> tuple[_Plan, ...]:
-    """The functions of a model, the main one first (docs/sql.md)."""
-    predict, transform = program.output(Method.PREDICT), program.output(Method.TRANSFORM)
-    if transform is not None:
-        return (_array("", transform, "transform(X)"),)
-    if predict is None:
-        raise UnsupportedError("model", "it has no predict", "end the pipeline in a predictor or a transformer")
-    if predict.labels is None:
-        shape = sql.Shape.INTEGER if program.kind is ModelKind.CLUSTERER else sql.Shape.NUMBER
-        result = sql.Result(predict.columns, shape)
-        return (_Plan("", "predict(X)", shape.value, result, Method.PREDICT),)
-    binary = program.kind is ModelKind.BINARY_CLASSIFIER
-    label, main = _label("label", predict), _label("", predict)
-    proba, decision = program.output(Method.PREDICT_PROBA), program.output(Method.DECISION_FUNCTION)
-    if proba is not None:
-        if binary and len(proba.columns) == 2:
-            positive = sql.Result(proba.columns[1:2], sql.Shape.NUMBER)
-            main = _Plan("", "predict_proba(X)[:, 1]", "double precision", positive, Method.PREDICT_PROBA, first=1)
-        return (main, label, _array("proba", proba, "predict_proba(X)"))
-    if decision is None:
-        return (main, label)
-    if len(decision.columns) == 1:
-        score = sql.Result(decision.columns, sql.Shape.NUMBER)
-        scores = _Plan("decision", "decision_function(X)", "double precision", score, Method.DECISION_FUNCTION)
-    else:
-        scores = _array("decision", decision, "decision_function(X)")
-    return (main, label, scores)
-
-
-def _label(suffix: str, output: ir.Output) -> _Plan:
-    labels = output.labels or ()
-    types = {type(value) for value in labels}
-    if len(types) != 1 or types - LABEL_TYPES.keys():
-        raise UnsupportedError("model", "its classes are not of one SQL type", "train it on labels of one type")
-    result = sql.Result(output.columns, sql.Shape.LABEL, labels)
-    return _Plan(suffix, "predict(X)", LABEL_TYPES[types.pop()], result, Method.PREDICT, labels=labels)
-
-
-def _array(suffix: str, output: ir.Output, method: str) -> _Plan:
-    return _Plan(suffix, method, "double precision[]", sql.Result(output.columns, sql.Shape.ARRAY), output.method)
-
-
-def _outputs_of(program: ir.Program, plans: Sequence[_Plan]) -> list[ir.Output]:
+def _outputs_of(program: ir.Program, plans: Sequence[Plan]) -> list[ir.Output]:
     """The outputs that some function needs."""
     used = {plan.output for plan in plans}
     return [output for output in program.outputs if output.method in used]
 
 
-def _indices(plan: _Plan, program: ir.Program) -> tuple[int, ...]:
+def _indices(plan: Plan, program: ir.Program) -> tuple[int, ...]:
     """The columns of a function among the columns of all outputs."""
     start = plan.first
     for output in program.outputs:
@@ -163,7 +109,7 @@ def _indices(plan: _Plan, program: ir.Program) -> tuple[int, ...]:
 
 
 def _sql_function(  # noqa: PLR0913, PLR0917 - all of them vary
-    plan: _Plan, program: ir.Program, facts: Facts, parameters: Sequence[Parameter], strategy: Strategy, limit: int
+    plan: Plan, program: ir.Program, facts: Facts, parameters: Sequence[Parameter], strategy: Strategy, limit: int
 ) -> Function:
     """The function in SQL; in plpgsql where the strategy says so, or where one expression would be too large."""
     indices = _indices(plan, program)
@@ -180,7 +126,7 @@ def _sql_function(  # noqa: PLR0913, PLR0917 - all of them vary
     return Function(plan.suffix, plan.method, plan.result, language, body, indices, plan.labels)
 
 
-def _onnx_function(plan: _Plan, program: ir.Program, graph: OnnxGraph) -> Function:
+def _onnx_function(plan: Plan, program: ir.Program, graph: OnnxGraph) -> Function:
     """The function as a call of the graph, one row at a time."""
     indices = _indices(plan, program)
     features = ", ".join(feature.text for feature in graph.features)
@@ -196,7 +142,19 @@ def _onnx_function(plan: _Plan, program: ir.Program, graph: OnnxGraph) -> Functi
             nothing = ", ".join(["NULL"] * len(indices))
             body = f"nullif({row}[{first}:{indices[-1] + 1}], ARRAY[{nothing}]::float8[])"
         case sql.Shape.LABEL:
-            results = [sql.label_literal(value) for value in plan.columns.labels]
-            whens = " ".join(f"WHEN {index} THEN {result}" for index, result in enumerate(results))
-            body = f"CASE ({row}[{first}])::integer {whens} END"
+            body = _by_index(f"{row}[{first}]", plan.columns.labels)
+        case sql.Shape.LABELS:
+            chosen = ", ".join(
+                _by_index(f"o[{index + 1}]", labels)
+                for index, labels in zip(indices, plan.columns.targets, strict=True)
+            )
+            # A refused row has NULL in all of them. The graph is called once.
+            body = f"(SELECT CASE WHEN o[{first}] IS NOT NULL THEN ARRAY[{chosen}] END FROM (SELECT {row}) AS s(o))"  # noqa: S608
     return Function(plan.suffix, plan.method, plan.result, "sql", Template(body), indices, plan.labels)
+
+
+def _by_index(index: str, labels: Sequence[ir.Label]) -> str:
+    """The label whose number is `index`."""
+    results = [sql.label_literal(value) for value in labels]
+    whens = " ".join(f"WHEN {number} THEN {result}" for number, result in enumerate(results))
+    return f"CASE ({index})::integer {whens} END"

@@ -20,14 +20,16 @@ import numpy.typing as npt
 from pgscore.errors import UsageError
 
 from .artifact import Function, Parameter, SqlType
+from .backends.numpy import refuses
 from .frontends import to_program
 from .frontends.compose import input_names
+from .ir import Column, Dtype
 
 Columns = Mapping[str, Sequence[object]]
 Answers = dict[str, list[object | None]]
 """For each function's suffix, one answer a row: a number, a label, a list of numbers, or None."""
 
-_METHOD = re.compile(r"(\w+)\(X\)(?:\[:, (\d+)\])?")
+_METHOD = re.compile(r"(?:hstack\()?(\w+)\(X\)\)?(?:\[:, (\d+)\])?")
 _HUGE = 1e37  # below it nothing leaves float32, nor the doubles with any weight that a model plausibly has
 
 
@@ -44,7 +46,8 @@ class Oracle:
         unknown = [name for name in self._types if name not in self._names]
         if unknown:
             raise ValueError(f"the model has no column {unknown[0]!r}")
-        columns = to_program(estimator).columns
+        self._program = to_program(estimator)
+        columns = self._program.columns
         self._none = frozenset(column.name for column in columns if column.none)
         self._objects = frozenset(column.name for column in columns if column.objects)
 
@@ -56,7 +59,7 @@ class Oracle:
             warnings.simplefilter("ignore")
             for rows in self._accepted(columns, n_rows):
                 batch = self._batch(columns, rows)
-                finite = self._finite_decision(batch, columns, rows)
+                finite = self._stays_finite(columns, rows)
                 raw: dict[str, Any] = {}
                 for function in self._functions:
                     for row, answer, fine in zip(rows, self._call(function, batch, raw), finite, strict=True):
@@ -74,13 +77,20 @@ class Oracle:
             values = values[:, 0]
         return [_answer(value) for value in values.tolist()]
 
-    def _finite_decision(self, batch: Any, columns: Columns, rows: Sequence[int]) -> list[bool]:
-        """Whether the decision behind each row's label is a finite number; asked only where a huge number is about."""
-        huge = any(_is_huge(columns[name][row]) for name in self._types for row in rows)
-        if not huge or not hasattr(self._estimator, "decision_function"):
+    def _stays_finite(self, columns: Columns, rows: Sequence[int]) -> list[bool]:
+        """Whether the model's arithmetic stays within the doubles; asked only where a huge number is about.
+
+        Where it does not, scikit-learn goes on with infinities and NaN, and may still give a label: of no meaning.
+        """
+        huge = [any(_is_huge(columns[name][row]) for name in self._types) for row in rows]
+        if not any(huge):
             return [True] * len(rows)
-        decision = np.asarray(self._estimator.decision_function(batch), dtype=np.float64)
-        return [bool(np.isfinite(row).all()) for row in decision.reshape(len(rows), -1)]
+        arrays = {
+            column.name: np.array([_for_reference(columns[column.name][row], column) for row in rows], dtype=object)
+            for column in self._program.columns
+        }
+        refused = refuses(self._program, arrays)
+        return [not (h and r) for h, r in zip(huge, refused.tolist(), strict=True)]
 
     # Which rows the model takes. It raises for a whole batch where one row is bad, so bad rows have to be found.
 
@@ -189,6 +199,8 @@ def _data_frame() -> Callable[[dict[str, npt.NDArray[Any]]], Any]:
 
 
 def _dense(values: Any) -> npt.NDArray[Any]:
+    if isinstance(values, list):  # the probabilities of several targets
+        return np.hstack(values)
     return np.asarray(values.toarray() if hasattr(values, "toarray") else values)
 
 
@@ -201,6 +213,11 @@ def _gap(value: object) -> str:
 
 def _is_huge(value: object) -> bool:
     return isinstance(value, float) and abs(value) > _HUGE
+
+
+def _for_reference(value: object, column: Column) -> object:
+    """The value as backends/numpy.py takes it."""
+    return math.nan if value is None and column.dtype is Dtype.NUMBER else value
 
 
 def _answer(value: object) -> object | None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from pgscore import quoting
 from pgscore.compiler.artifact import Function, Parameter, SqlType
+from pgscore.compiler.ir import TOLERANCE
 from pgscore.errors import SignatureError
 
 from .cases import Cases, Value
@@ -31,6 +32,7 @@ class Subject:
     parameters: tuple[Parameter, ...]
     functions: tuple[Function, ...]
     probes: Mapping[str, Sequence[float | str]] = field(default_factory=dict)
+    tolerance: float = TOLERANCE
 
     def call(self, function: Function, arguments: str) -> str:
         """SQL that calls the function of this very version."""

@@ -8,7 +8,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-TOLERANCE = 1e-9
+from pgscore.compiler.ir import TOLERANCE
+
 _FLOOR = 1e-3  # of the median answer: below it a number counts as nothing beside the others
 _NOTHING = 1e-299  # below it a number counts as 0: SQL's exp ends at 1e-308, where numpy's goes on to 0
 _NAMES = 5
@@ -45,6 +46,7 @@ class ParityReport:
     refused_rows: int
     functions: Mapping[str, FunctionParity]
     notes: tuple[str, ...] = field(default=())
+    tolerance: float = TOLERANCE
 
     @property
     def passed(self) -> bool:
@@ -93,21 +95,27 @@ def _complaint(suffix: str, function: FunctionParity) -> str:
     return f"{name} differs in {function.mismatches:,} of {function.rows:,} rows{where}"
 
 
-def compare(
-    method: str, expected: Sequence[object], actual: Sequence[object], varied: Sequence[str], *, exact: bool
+def compare(  # noqa: PLR0913
+    method: str,
+    expected: Sequence[object],
+    actual: Sequence[object],
+    varied: Sequence[str],
+    *,
+    exact: bool,
+    tolerance: float = TOLERANCE,
 ) -> FunctionParity:
     """The answers of the model against those of one function, row by row; `exact` for labels.
 
-    NULL agrees with NULL alone, and an array of nothing but NULL is NULL. Numbers agree within 1e-9 of the larger one,
-    or of a thousandth of the median answer: a sum that all but cancels out has no digits to compare. Below 1e-299 they
-    are 0.
+    NULL agrees with NULL alone, and an array of nothing but NULL is NULL. Numbers agree within `tolerance` of the
+    larger one, or of a thousandth of the median answer: a sum that all but cancels has no digits left. Below 1e-299
+    they are 0.
     """
     sizes = [abs(number) for answer in expected for number in _numbers(answer)]
     floor = 0.0 if exact or not sizes else statistics.median(sizes) * _FLOOR
     largest, wrong = 0.0, []
     for row, (one, other) in enumerate(zip(expected, actual, strict=True)):
         difference = _difference(one, other, floor, exact)
-        if difference <= TOLERANCE:
+        if difference <= tolerance:
             largest = max(largest, difference)
         else:
             wrong.append(row)

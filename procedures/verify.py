@@ -16,6 +16,7 @@ import psycopg2
 import psycopg2.errorcodes
 
 from pgscore.compiler.artifact import Artifact, Function, Parameter, SqlType, Template
+from pgscore.compiler.ir import TOLERANCE
 from pgscore.errors import NotFoundError
 
 from .answers import Subject, Table, evaluate
@@ -57,7 +58,7 @@ def gate(  # noqa: PLR0913
     Gives the report and, as JSON text, the made-up rows with the model's answers, for `verify` to replay. The table is
     read as the connected user; at most `max_rows` of its rows are used, fewer where the functions are slow.
     """
-    it = Subject(name, version, table, artifact.parameters, artifact.functions, artifact.probes)
+    it = Subject(name, version, table, artifact.parameters, artifact.functions, artifact.probes, artifact.tolerance)
     with errors(f"checking model {name}"), connection.cursor() as cursor:
         _settle(cursor)
         bound = Table(cursor, it, max_rows)
@@ -93,7 +94,8 @@ def subject(connection: Connection, name: str, version: int | None = None) -> Su
     with errors(), connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT v.version, v.bound_table, v.parameters, v.functions
+            SELECT v.version, v.bound_table, v.parameters, v.functions,
+                (v.parity->>'tolerance')::double precision
             FROM pgscore.models AS m
             JOIN pgscore.versions AS v USING (model_id)
             LEFT JOIN pgscore.aliases AS a ON a.version_id = v.version_id AND a.alias = 'live'
@@ -107,7 +109,7 @@ def subject(connection: Connection, name: str, version: int | None = None) -> Su
         raise NotFoundError(f"there is {what}; `pgscore list` shows what there is")
     parameters = tuple(Parameter(p["name"], SqlType(p["type"])) for p in row[2])
     functions = tuple(_function(f) for f in row[3])
-    return Subject(name, row[0], row[1], parameters, functions)
+    return Subject(name, row[0], row[1], parameters, functions, tolerance=TOLERANCE if row[4] is None else row[4])
 
 
 def _function(given: Mapping[str, Any]) -> Function:
@@ -200,10 +202,17 @@ class _Trial:
                 continue
             exact = f.labels is not None or not f.result.startswith(SqlType.DOUBLE.value)
             functions[f.suffix] = compare(
-                f.method, self._expected[f.suffix], self._actual[f.suffix], self._varied[f.suffix], exact=exact
+                f.method,
+                self._expected[f.suffix],
+                self._actual[f.suffix],
+                self._varied[f.suffix],
+                exact=exact,
+                tolerance=self._it.tolerance,
             )
         total = self._made_up + self._real
-        return ParityReport(total, self._real, self._made_up, self._refused, functions, tuple(self._notes))
+        return ParityReport(
+            total, self._real, self._made_up, self._refused, functions, tuple(self._notes), self._it.tolerance
+        )
 
     def _add(self, cases: Cases, answers: Answers, found: Mapping[str, Sequence[object]]) -> None:
         self._refused += sum(answer is None for answer in answers[self._it.functions[0].suffix])

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtri
 
 from .. import ir
 
@@ -24,15 +25,23 @@ def evaluate(program: ir.Program, columns: Mapping[str, Values]) -> dict[ir.Meth
     `columns` maps each input's name to n_rows doubles (NaN: missing) or objects (None: missing). Outputs with labels
     hold the class index.
     """
+    results, refused = _run(program, columns)
+    outputs = {o.method: _block(results, o.columns, len(refused)).astype(np.float64) for o in program.outputs}
+    for values in outputs.values():
+        values[refused] = np.nan
+    return outputs
+
+
+def refuses(program: ir.Program, columns: Mapping[str, Values]) -> npt.NDArray[np.bool_]:
+    """The rows that the program refuses."""
+    return _run(program, columns)[1]
+
+
+def _run(program: ir.Program, columns: Mapping[str, Values]) -> tuple[list[Values], npt.NDArray[np.bool_]]:
+    """What each node gives, and which rows are refused."""
     n_rows = len(next(iter(columns.values()))) if columns else 1
     refused = np.zeros(n_rows, dtype=bool)
     results: list[Values] = []
-
-    def block(refs: ir.Block) -> Values:
-        if not refs:
-            return np.zeros((n_rows, 0))
-        return np.column_stack([results[ref.node][:, ref.column] for ref in refs])
-
     with np.errstate(all="ignore"):
         for node in program.nodes:
             if isinstance(node, ir.Input):
@@ -42,20 +51,32 @@ def evaluate(program: ir.Program, columns: Mapping[str, Values]) -> dict[ir.Meth
             elif isinstance(node, ir.Constant):
                 result = np.tile(node.values, (n_rows, 1))
             else:
-                values = block(node.inputs)
+                values = _block(results, node.inputs, n_rows)
                 result = INTERPRETERS[type(node)](node, values)
                 if isinstance(node, ir.Check):
                     refused |= _refused(node, values)
+                elif node.arithmetic:
+                    refused |= _overflown(values, result)
             results.append(result)
-        outputs = {output.method: block(output.columns).astype(np.float64) for output in program.outputs}
-    for values in outputs.values():
-        values[refused] = np.nan
-    return outputs
+    return results, refused
+
+
+def _block(results: list[Values], refs: ir.Block, n_rows: int) -> Values:
+    """The columns side by side."""
+    if not refs:
+        return np.zeros((n_rows, 0))
+    return np.column_stack([results[ref.node][:, ref.column] for ref in refs])
 
 
 def _refused(node: ir.Check, x: Values) -> npt.NDArray[np.bool_]:
     fine = (x >= node.low) & (x <= node.high) | (np.isnan(x) if node.missing else False)
     return np.logical_not(fine.all(axis=1))
+
+
+def _overflown(x: Values, result: Values) -> npt.NDArray[np.bool_]:
+    """The rows in which finite numbers gave one that is not. Where x is missing, so may the result be."""
+    missing = np.isnan(x) if x.shape == result.shape else np.isnan(x).any(axis=1, keepdims=True)
+    return np.asarray((~np.isfinite(result) & ~missing).any(axis=1))
 
 
 def _is_missing(x: Values) -> npt.NDArray[np.bool_]:
@@ -120,6 +141,63 @@ def _normalize(node: ir.Normalize, x: Values) -> Values:
     return np.where(total == 0, 1 / x.shape[1], x / np.where(total == 0, 1, total))
 
 
+def _select(node: ir.Select, x: Values) -> Values:
+    chosen, then, otherwise = np.split(x, 3, axis=1)
+    return np.where((chosen != 0) & ~np.isnan(chosen), then, otherwise)
+
+
+def _multiply(node: ir.Multiply, x: Values) -> Values:
+    left, right = np.split(x, 2, axis=1)
+    product: Values = left * right
+    return product
+
+
+def _divide(node: ir.Divide, x: Values) -> Values:
+    dividend, divisor = np.split(x, 2, axis=1)
+    return np.where(divisor == 0, node.at_zero, dividend / divisor)
+
+
+def _reduce(node: ir.Reduce, x: Values) -> Values:
+    reduce = np.max if node.reduction is ir.Reduction.MAX else np.min
+    reduced: Values = reduce(x, axis=1, keepdims=True)
+    return reduced
+
+
+def _piecewise(node: ir.Piecewise, x: Values) -> Values:
+    piece = np.searchsorted(node.knots, x[:, 0], side="right")
+    coefficients = node.coefficients[piece]
+    # A level piece is level at infinity too.
+    t = np.where(coefficients[:, :, 1:].any(axis=2), x - node.origin[piece][:, np.newaxis], 0.0)
+    total = coefficients[:, :, -1]
+    for power in range(coefficients.shape[2] - 2, -1, -1):
+        total = total * t + coefficients[:, :, power]
+    return np.where(np.isnan(x), np.nan, total)
+
+
+UFUNCS: dict[ir.Op, Callable[[Values], Values]] = {
+    ir.Op.EXP: np.exp,
+    ir.Op.EXPM1: np.expm1,
+    ir.Op.LOG: np.log,
+    ir.Op.LOG1P: np.log1p,
+    ir.Op.LOG2: np.log2,
+    ir.Op.LOG10: np.log10,
+    ir.Op.SQRT: np.sqrt,
+    ir.Op.CBRT: np.cbrt,
+    ir.Op.SQUARE: np.square,
+    ir.Op.RECIPROCAL: np.reciprocal,
+    ir.Op.ABS: np.abs,
+    ir.Op.NEGATIVE: np.negative,
+    ir.Op.SIGN: np.sign,
+    ir.Op.FLOOR: np.floor,
+    ir.Op.CEIL: np.ceil,
+    ir.Op.RINT: np.rint,
+    ir.Op.SIN: np.sin,
+    ir.Op.COS: np.cos,
+    ir.Op.TANH: np.tanh,
+    ir.Op.NORMAL_QUANTILE: ndtri,
+}
+"""Every function of `Elementwise`."""
+
 INTERPRETERS: dict[type[ir.Node], Callable[[Any, Values], Values]] = {
     ir.Check: lambda node, x: x,
     ir.Impute: lambda node, x: np.where(np.isnan(x), node.fill, x),
@@ -132,10 +210,15 @@ INTERPRETERS: dict[type[ir.Node], Callable[[Any, Values], Values]] = {
     ir.MultiplyAdd: lambda node, x: x * node.factor + node.offset,
     ir.Clip: lambda node, x: np.clip(x, node.low, node.high),
     ir.Affine: lambda node, x: x @ node.weights.T + node.bias,
+    ir.Select: _select,
+    ir.Multiply: _multiply,
+    ir.Divide: _divide,
+    ir.Reduce: _reduce,
+    ir.Elementwise: lambda node, x: UFUNCS[node.op](x),
+    ir.Piecewise: _piecewise,
     ir.Trees: _trees,
     ir.Sigmoid: lambda node, x: np.where(x >= 0, 1 / (1 + np.exp(-x)), np.exp(x) / (1 + np.exp(x))),
     ir.Softmax: _softmax,
-    ir.Exp: lambda node, x: np.exp(x),
     ir.Normalize: _normalize,
     ir.ArgMax: lambda node, x: x.argmax(axis=1).astype(np.float64).reshape(-1, 1),
     ir.Step: lambda node, x: (x >= node.threshold if node.inclusive else x > node.threshold).astype(np.float64),

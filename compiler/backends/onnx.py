@@ -18,7 +18,8 @@ import numpy as np
 import onnx
 
 from .. import ir
-from .onnx_graph import FEATURES, ML_DOMAIN, Exporter, GraphWriter
+from .onnx_curves import elementwise, piecewise
+from .onnx_graph import FEATURES, ML_DOMAIN, Exporter, GraphWriter, refuse_overflow
 from .onnx_trees import trees
 
 OUTPUTS = "outputs"
@@ -131,17 +132,35 @@ def _check(node: ir.Check, x: str, writer: GraphWriter) -> str:
     return x
 
 
-def _refuse_overflow(x: str, writer: GraphWriter) -> str:
-    writer.refuse(writer.op("IsInf", x))
-    return x
-
-
 def _impute(node: ir.Impute, x: str, writer: GraphWriter) -> str:
     return writer.op("Where", writer.op("IsNaN", x), writer.constant(node.fill[np.newaxis]), x)
 
 
 def _is_missing(_node: ir.IsMissing, x: str, writer: GraphWriter) -> str:
     return writer.double(writer.op("IsNaN", x))
+
+
+def _select(node: ir.Select, x: str, writer: GraphWriter) -> str:
+    chosen, then, otherwise = writer.split(x, 3, node.width)
+    # Nothing equals NaN, and a missing condition is none.
+    is_zero = writer.op("Or", writer.op("Equal", chosen, writer.constant(0.0)), writer.op("IsNaN", chosen))
+    return writer.op("Where", is_zero, otherwise, then)
+
+
+def _multiply(node: ir.Multiply, x: str, writer: GraphWriter) -> str:
+    return refuse_overflow(writer.op("Mul", *writer.split(x, 2, node.width)), writer)
+
+
+def _divide(node: ir.Divide, x: str, writer: GraphWriter) -> str:
+    dividend, divisor = writer.split(x, 2, node.width)
+    is_zero = writer.op("Equal", divisor, writer.constant(0.0))
+    quotient = writer.op("Div", dividend, writer.op("Where", is_zero, writer.constant(1.0), divisor))
+    return refuse_overflow(writer.op("Where", is_zero, writer.constant(node.at_zero), quotient), writer)
+
+
+def _reduce(node: ir.Reduce, x: str, writer: GraphWriter) -> str:
+    kind = "ReduceMax" if node.reduction is ir.Reduction.MAX else "ReduceMin"
+    return writer.op(kind, x, writer.constant([1], np.int64), keepdims=1)
 
 
 def _codes(node: ir.Codes, x: str, writer: GraphWriter) -> str:
@@ -166,12 +185,12 @@ def _lookup(node: ir.Lookup, x: str, writer: GraphWriter) -> str:
 
 def _standardize(node: ir.Standardize, x: str, writer: GraphWriter) -> str:
     centred = writer.op("Sub", x, writer.constant(node.center[np.newaxis]))
-    return _refuse_overflow(writer.op("Div", centred, writer.constant(node.scale[np.newaxis])), writer)
+    return refuse_overflow(writer.op("Div", centred, writer.constant(node.scale[np.newaxis])), writer)
 
 
 def _multiply_add(node: ir.MultiplyAdd, x: str, writer: GraphWriter) -> str:
     product = writer.op("Mul", x, writer.constant(node.factor[np.newaxis]))
-    return _refuse_overflow(writer.op("Add", product, writer.constant(node.offset[np.newaxis])), writer)
+    return refuse_overflow(writer.op("Add", product, writer.constant(node.offset[np.newaxis])), writer)
 
 
 def _clip(node: ir.Clip, x: str, writer: GraphWriter) -> str:
@@ -187,7 +206,7 @@ def _affine(node: ir.Affine, x: str, writer: GraphWriter) -> str:
     total = writer.op("Add", product, writer.constant(node.bias[np.newaxis]))
     # inf - inf is NaN: an overflow on both sides. Its inputs are never missing, a Check stands before them.
     writer.refuse(writer.op("IsNaN", total))
-    return _refuse_overflow(total, writer)
+    return refuse_overflow(total, writer)
 
 
 def _sigmoid(_node: ir.Sigmoid, x: str, writer: GraphWriter) -> str:
@@ -203,13 +222,9 @@ def _softmax(_node: ir.Softmax, x: str, writer: GraphWriter) -> str:
     return writer.op("Div", e, writer.op("ReduceSum", e, axis, keepdims=1))
 
 
-def _exp(_node: ir.Exp, x: str, writer: GraphWriter) -> str:
-    return _refuse_overflow(writer.op("Exp", x), writer)
-
-
 def _normalize(node: ir.Normalize, x: str, writer: GraphWriter) -> str:
     total = writer.op("ReduceSum", x, writer.constant([1], np.int64), keepdims=1)
-    _refuse_overflow(total, writer)
+    refuse_overflow(total, writer)
     is_zero = writer.op("Equal", total, writer.constant(0.0))
     return writer.op("Where", is_zero, writer.constant(1 / node.width), writer.op("Div", x, total))
 
@@ -224,7 +239,7 @@ def _step(node: ir.Step, x: str, writer: GraphWriter) -> str:
 
 
 def _trees(node: ir.Trees, x: str, writer: GraphWriter) -> str:
-    return _refuse_overflow(trees(node, x, writer), writer)
+    return refuse_overflow(trees(node, x, writer), writer)
 
 
 EXPORTERS: dict[type[ir.Node], Exporter] = {
@@ -232,6 +247,7 @@ EXPORTERS: dict[type[ir.Node], Exporter] = {
     ir.Check: _check,
     ir.Impute: _impute,
     ir.IsMissing: _is_missing,
+    ir.Select: _select,
     ir.Codes: _codes,
     ir.OneHot: _one_hot,
     ir.Lookup: _lookup,
@@ -239,10 +255,14 @@ EXPORTERS: dict[type[ir.Node], Exporter] = {
     ir.MultiplyAdd: _multiply_add,
     ir.Clip: _clip,
     ir.Affine: _affine,
+    ir.Multiply: _multiply,
+    ir.Divide: _divide,
+    ir.Reduce: _reduce,
+    ir.Elementwise: elementwise,
+    ir.Piecewise: piecewise,
     ir.Trees: _trees,
     ir.Sigmoid: _sigmoid,
     ir.Softmax: _softmax,
-    ir.Exp: _exp,
     ir.Normalize: _normalize,
     ir.ArgMax: _arg_max,
     ir.Step: _step,

@@ -56,6 +56,10 @@ class GraphWriter:
         """The chosen columns of a block."""
         return self.op("Gather", tensor, self.constant(indices, np.int64), axis=1)
 
+    def split(self, tensor: str, parts: int, width: int) -> list[str]:
+        """Blocks of one width that stand side by side."""
+        return [self.columns(tensor, list(range(part * width, (part + 1) * width))) for part in range(parts)]
+
     def fill(self, values: npt.NDArray[np.float64]) -> str:
         """The same numbers in each row: (rows, len(values))."""
         if self._rows is None:
@@ -103,3 +107,9 @@ class GraphWriter:
 
 Exporter = Callable[[Any, str, GraphWriter], str]
 """Takes a node, its input block and the writer; appends operators and gives the node's block."""
+
+
+def refuse_overflow(x: str, writer: GraphWriter) -> str:
+    """The block; rows with an infinity in it are refused."""
+    writer.refuse(writer.op("IsInf", x))
+    return x

@@ -19,7 +19,8 @@ from pgscore.quoting import number
 
 from .. import ir
 from ..artifact import Parameter, Template
-from ..facts import TYPES, Fact, Facts, Guard, analyse
+from ..fact import Fact
+from ..facts import TYPES, Facts, Guard, analyse
 from ..ir import FINITE, Block, Ref
 from ..rewrites import producers
 from .sql_nodes import NAMES, NODES, arg_max_values, argument, choose_largest
@@ -50,15 +51,20 @@ class Shape(Enum):
     INTEGER = "integer"
     ARRAY = "double precision[]"
     LABEL = "label"
+    LABELS = "labels"
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a function returns: one column as a number, an integer or a label, or columns as an array."""
+    """What a function returns: one column as a number, an integer or a label, or columns as an array.
+
+    `labels` belong to LABEL, `targets` to LABELS: those of each column.
+    """
 
     columns: Block
     shape: Shape
     labels: tuple[ir.Label, ...] = ()
+    targets: tuple[tuple[ir.Label, ...], ...] = ()
 
 
 def expression(
@@ -172,6 +178,12 @@ def _result(scope: Scope, result: Result) -> str:
             return _chosen(scope, result.columns[0], None)
         case Shape.LABEL:
             return _chosen(scope, result.columns[0], [label_literal(value) for value in result.labels])
+        case Shape.LABELS:
+            chosen = [
+                indent(_chosen(scope, ref, [label_literal(value) for value in labels]))
+                for ref, labels in zip(result.columns, result.targets, strict=True)
+            ]
+            return "ARRAY[\n  " + ",\n  ".join(chosen) + "\n]"
 
 
 def _number(scope: Scope, ref: Ref) -> str:

@@ -6,6 +6,7 @@ Nothing here may raise in PostgreSQL, whatever the row holds: facts.py says whic
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,10 +17,12 @@ from pgscore.quoting import number
 
 from .. import ir
 from ..artifact import SqlType, Template
-from ..facts import EXP_HIGH, EXP_LOW, Fact
+from ..fact import EXP_HIGH, EXP_LOW, SMALLEST, UNDERFLOW, Fact
 from ..ir import Ref
-from .sql_scope import MAX_ARGUMENTS, Scope
+from .sql_curves import elementwise, piecewise
+from .sql_scope import MAX_ARGUMENTS, Scope, present
 from .sql_text import (
+    INFINITY,
     SEARCH_FROM,
     Coded,
     Form,
@@ -45,6 +48,14 @@ SUM_TERMS = 200
 """Terms of a linear model in one left-deep sum; more are added up in groups, as PostgreSQL recurses into sums."""
 SOFTMAX_HIGH = 690.0
 """exp of this is 1e299, of which a thousand million can be added up."""
+
+ROOT_OF_TINY = 1e-162
+"""The smallest double is about the square of this."""
+QUOTIENT_LOW, QUOTIENT_HIGH = 1e-305, 1e307
+"""A quotient between these is a normal double."""
+
+PRODUCT_LOW, PRODUCT_HIGH = 1e-305, 1e308
+"""A product between these is a normal double."""
 
 KINDS = {
     SqlType.DOUBLE: Kind.FLOAT,
@@ -131,6 +142,69 @@ def _clip(node: ir.Clip, ref: Ref, scope: Scope) -> Value:
     return replace(value, sql=clipped, form=Form.ATOM)
 
 
+def _select(node: ir.Select, ref: Ref, scope: Scope) -> Value:
+    chosen, then, otherwise = (scope[node.inputs[ref.column + part * node.width]] for part in range(3))
+    condition = chosen.sql if chosen.kind is Kind.FLAG else _is_nonzero(chosen)
+    then, otherwise = without_nan(double(then)), without_nan(double(otherwise))
+    sql = case([(condition, then.sql)], otherwise.sql)
+    return Value(sql, Kind.FLOAT, Form.ATOM, null=then.null or otherwise.null)
+
+
+def _is_nonzero(value: Value) -> str:
+    """The condition that a number is neither 0 nor missing; NULL counts as false."""
+    value = without_nan(integer(value))
+    return f"{value.operand} <> {'0' if value.kind is Kind.INT else number(0.0)}"
+
+
+def _multiply(node: ir.Multiply, ref: Ref, scope: Scope) -> Value:
+    sources = node.inputs[ref.column], node.inputs[ref.column + node.width]
+    left, right = (without_nan(double(scope[source])) for source in sources)
+    a, b = (scope.fact(source) for source in sources)
+    null = left.null or right.null
+    if sources[0] == sources[1]:
+        # Flushed, it is 0 or as large as the square root of the smallest double.
+        factor = left if a.tiny * a.tiny >= UNDERFLOW else flushed(left, a.tiny, ROOT_OF_TINY)
+        return Value(f"{factor.operand} * {factor.operand}", Kind.FLOAT, null=null)
+    one, product = number(1.0), f"{left.operand} * {right.operand}"
+    branches = []
+    if a.tiny * b.tiny < UNDERFLOW:
+        bound = f"{number(PRODUCT_LOW)} / greatest(abs({right.sql}), {number(SMALLEST)})"
+        branches.append((f"abs({right.sql}) < {one} AND abs({left.sql}) < {bound}", number(0.0)))
+    if not math.isfinite(max(abs(a.low), abs(a.high)) * max(abs(b.low), abs(b.high))):
+        within = f"abs({left.sql}) <= {number(PRODUCT_HIGH)} / greatest(abs({right.sql}), {one})"
+        branches += [(within, product), (f"abs({left.sql}) > {number(0.0)}", INFINITY)]
+        return Value(case(branches, None), Kind.FLOAT, Form.ATOM, null=null)
+    return Value(case(branches, product), Kind.FLOAT, Form.ATOM if branches else Form.COMPOUND, null=null)
+
+
+def _divide(node: ir.Divide, ref: Ref, scope: Scope) -> Value:
+    """The quotient; 0 where it would underflow, infinity where it would overflow, which a guard then refuses."""
+    sources = node.inputs[ref.column], node.inputs[ref.column + node.width]
+    dividend, divisor = (without_nan(double(scope[source])) for source in sources)
+    a, b = scope.fact(sources[0]), scope.fact(sources[1])
+    top, bottom = dividend.operand, divisor.operand
+    quotient = f"{top} / {bottom}"
+    branches = [(f"{bottom} = {number(0.0)}", number(node.at_zero))] if b.low <= 0 <= b.high else []
+    if max(abs(b.low), abs(b.high)) > 1 and a.tiny < max(abs(b.low), abs(b.high)) * QUOTIENT_LOW:
+        least = f"abs({bottom}) > {number(1.0)} AND abs({top}) < abs({bottom}) * {number(QUOTIENT_LOW)}"
+        branches.append((least, number(0.0)))
+    if max(abs(a.low), abs(a.high)) > max(b.tiny, b.low, -b.high) * QUOTIENT_HIGH:
+        within = f"abs({top}) <= least(abs({bottom}), {number(1.0)}) * {number(QUOTIENT_HIGH)}"
+        branches += [(within, quotient), (f"abs({top}) > {number(0.0)}", INFINITY)]
+        sql = case(branches, None)
+    else:
+        sql = case(branches, quotient)
+    return Value(sql, Kind.FLOAT, Form.ATOM if branches else Form.COMPOUND, null=dividend.null or divisor.null)
+
+
+def _reduce(node: ir.Reduce, ref: Ref, scope: Scope) -> Value:
+    values = scope.shared(ref.node, lambda: [present(source, scope) for source in node.inputs])
+    name = "greatest" if node.reduction is ir.Reduction.MAX else "least"
+    if len(values) == 1:
+        return values[0]
+    return Value(f"{name}({', '.join(value.sql for value in values)})", Kind.FLOAT, Form.ATOM)
+
+
 def _affine(node: ir.Affine, ref: Ref, scope: Scope) -> Value:
     weights, bias = node.weights[ref.column], float(node.bias[ref.column])
     terms = [constant(bias)] if bias or not weights.any() else []
@@ -159,7 +233,7 @@ def _term(value: Value) -> str:
 
 def _sigmoid(node: ir.Sigmoid, ref: Ref, scope: Scope) -> Value:
     source = node.inputs[ref.column]
-    value = _present(source, scope)
+    value = present(source, scope)
     exponent = f"- {value.operand}"
     fact = scope.fact(source)
     if fact.low < -EXP_HIGH or fact.high > -EXP_LOW:
@@ -167,18 +241,10 @@ def _sigmoid(node: ir.Sigmoid, ref: Ref, scope: Scope) -> Value:
     return Value(f"{number(1.0)} / ({number(1.0)} + exp({exponent}))", Kind.FLOAT)
 
 
-def _present(ref: Ref, scope: Scope) -> Value:
-    """A double that is not missing: these nodes have no answer for a missing value, so it refuses the row."""
-    value = double(scope[ref])
-    if value.missing:
-        scope.require(f"{value.operand} < 'NaN'::float8")
-    return replace(value, null=False, nan=False)
-
-
 def _softmax(node: ir.Softmax, ref: Ref, scope: Scope) -> Value:
     if scope.variables:
         return scope.shared(ref.node, lambda: _softmax_variables(node, scope))[ref.column]
-    values = scope.shared(ref.node, lambda: [_present(source, scope) for source in node.inputs])
+    values = scope.shared(ref.node, lambda: [present(source, scope) for source in node.inputs])
     own = values[ref.column]
     terms = [number(1.0)]
     for column, other in enumerate(values):
@@ -189,7 +255,7 @@ def _softmax(node: ir.Softmax, ref: Ref, scope: Scope) -> Value:
 
 
 def _softmax_variables(node: ir.Softmax, scope: Scope) -> list[Value]:
-    values = [_present(source, scope).sql for source in node.inputs]
+    values = [present(source, scope).sql for source in node.inputs]
     top = scope.variable("double precision", f"greatest({', '.join(values)})", "top")
     shares = [
         scope.variable("double precision", f"exp(greatest({value} - {top}, {number(EXP_LOW)}))", "e")
@@ -204,23 +270,9 @@ def _balanced(terms: Sequence[str]) -> str:
     return groups[0] if len(groups) == 1 else " + ".join(f"({group})" for group in groups)
 
 
-def _exp(node: ir.Exp, ref: Ref, scope: Scope) -> Value:
-    source = node.inputs[ref.column]
-    value, fact = _present(source, scope), scope.fact(source)
-    if fact.high > EXP_HIGH:
-        scope.require(f"{value.operand} <= {number(EXP_HIGH)}")
-    if fact.low >= EXP_LOW and fact.high <= EXP_HIGH:
-        return Value(f"exp({value.sql})", Kind.FLOAT, Form.ATOM)
-    # In one expression the condition may be met after this; neither end may raise here.
-    clamped = f"exp(least(greatest({value.sql}, {number(EXP_LOW)}), {number(EXP_HIGH)}))"
-    if fact.low >= EXP_LOW:
-        return Value(clamped, Kind.FLOAT, Form.ATOM)
-    return Value(case([(f"{value.operand} >= {number(EXP_LOW)}", clamped)], number(0.0)), Kind.FLOAT, Form.ATOM)
-
-
 def _normalize(node: ir.Normalize, ref: Ref, scope: Scope) -> Value:
     def prepare() -> tuple[list[Value], str]:
-        values = [_present(source, scope) for source in node.inputs]
+        values = [present(source, scope) for source in node.inputs]
         total = _balanced([value.operand for value in values])
         return values, scope.variable("double precision", total, "total") if scope.variables else f"({total})"
 
@@ -249,7 +301,7 @@ def choose_largest(values: Sequence[Value], results: Sequence[str]) -> str:
 
 def arg_max_values(node: ir.ArgMax, position: int, scope: Scope) -> list[Value]:
     """The values that an ArgMax compares."""
-    return scope.shared(position, lambda: [_present(source, scope) for source in node.inputs])
+    return scope.shared(position, lambda: [present(source, scope) for source in node.inputs])
 
 
 def _arg_max(node: ir.ArgMax, ref: Ref, scope: Scope) -> Value:
@@ -271,6 +323,7 @@ NODES: dict[type[ir.Node], Callable[[Any, Ref, Scope], Value]] = {
     ir.Impute: _impute,
     ir.FillText: _fill_text,
     ir.IsMissing: _is_missing,
+    ir.Select: _select,
     ir.Codes: _codes,
     ir.OneHot: _one_hot,
     ir.Lookup: _lookup,
@@ -281,7 +334,11 @@ NODES: dict[type[ir.Node], Callable[[Any, Ref, Scope], Value]] = {
     ir.Trees: trees,
     ir.Sigmoid: _sigmoid,
     ir.Softmax: _softmax,
-    ir.Exp: _exp,
+    ir.Multiply: _multiply,
+    ir.Divide: _divide,
+    ir.Reduce: _reduce,
+    ir.Elementwise: elementwise,
+    ir.Piecewise: piecewise,
     ir.Normalize: _normalize,
     ir.ArgMax: _arg_max,
     ir.Step: _step,
@@ -299,5 +356,6 @@ NAMES: dict[type[ir.Node], str] = {
     ir.Sigmoid: "p",
     ir.Softmax: "p",
     ir.Normalize: "p",
+    ir.Multiply: "product",
 }
 """How variables that hold columns of a node are called; others are `v`."""

@@ -12,9 +12,10 @@ import numpy as np
 
 from .. import ir
 from ..artifact import Parameter
-from ..facts import Fact, Facts
+from ..fact import Fact
+from ..facts import Facts
 from ..ir import Ref
-from .sql_text import Form, Kind, Value, rendered_codes, without_nan
+from .sql_text import Form, Kind, Value, double, rendered_codes, without_nan
 
 T = TypeVar("T")
 
@@ -102,6 +103,14 @@ class Scope:
         return replace(value, sql=self.variable(kind, value.sql, name), form=Form.SIMPLE, coded=None)
 
 
+def present(ref: Ref, scope: Scope) -> Value:
+    """A double that is not missing: these nodes have no answer for a missing value, so it refuses the row."""
+    value = double(scope[ref])
+    if value.missing:
+        scope.require(f"{value.operand} < 'NaN'::float8")
+    return replace(value, null=False, nan=False)
+
+
 def refusal(condition: str) -> str:
     """The statement that refuses the row unless the condition is true."""
     return f"IF ({condition}) IS NOT TRUE THEN\n  RETURN NULL;\nEND IF;"
@@ -135,6 +144,8 @@ def _reads(node: ir.Node, wanted: list[int], facts: Facts) -> list[int]:
             reads = [len(wanted)]
         case ir.Softmax() | ir.Normalize() | ir.ArgMax():
             reads = [2] * len(node.inputs)
+        case ir.Elementwise() | ir.Piecewise() | ir.Divide():
+            reads = [2] * len(node.inputs)  # often more; a second variable costs nothing
         case ir.Clip():
             reads = [(3 if facts.of[ref].missing else 1) if c in wanted else 0 for c, ref in enumerate(node.inputs)]
         case _ if len(node.inputs) == node.width:

@@ -10,13 +10,14 @@ from enum import Enum
 from pgscore.quoting import literal, number
 
 from .. import ir
-from ..facts import SMALLEST, UNDERFLOW
+from ..fact import SMALLEST, UNDERFLOW
 
 EXACT_INTEGER = 2.0**53
 """Up to here a bigint and the double it is cast to are the same number."""
 SEARCH_FROM = 32
 """From this many categories on, a CASE over them is a binary search."""
 SEARCH_LEAF = 8
+INFINITY = "'Infinity'::float8"
 
 
 class Kind(Enum):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pgscore.quoting import number
 
 from .. import ir
-from ..facts import Fact
+from ..fact import Fact
 from ..ir import Ref
 from .sql_scope import Scope, TooLargeError
 from .sql_text import (

@@ -2,74 +2,33 @@
 
 A frontend takes (estimator, columns, builder) and gives the columns a transformer makes, or the `Predictions` of a
 final estimator. It reads fitted attributes and each option that changes predict: it honours the option or refuses it by
-name (`builder.refuse`). Composite frontends call `builder.convert` for their parts.
+name (`builder.refuse`). Composite frontends call `builder.convert` for their parts. Each family is a module, which ends
+in the table of its estimators.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
-
-from sklearn import ensemble, tree
-from sklearn.cluster import KMeans, MiniBatchKMeans
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import (
-    ElasticNet,
-    Lasso,
-    LinearRegression,
-    LogisticRegression,
-    Ridge,
-    SGDClassifier,
-    SGDRegressor,
-)
-from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.preprocessing import (
-    FunctionTransformer,
-    MaxAbsScaler,
-    MinMaxScaler,
-    OneHotEncoder,
-    OrdinalEncoder,
-    RobustScaler,
-    StandardScaler,
-)
 
 from .. import ir
 from . import cluster, compose, encoders, gradient_boosting, linear, preprocessing, trees
 from .builder import Builder, Frontend
 
-FRONTENDS: dict[type, Frontend] = {
-    Pipeline: compose.pipeline,
-    ColumnTransformer: compose.column_transformer,
-    FeatureUnion: compose.feature_union,
-    FunctionTransformer: compose.function_transformer,
-    StandardScaler: preprocessing.standard_scaler,
-    MinMaxScaler: preprocessing.min_max_scaler,
-    MaxAbsScaler: preprocessing.max_abs_scaler,
-    RobustScaler: preprocessing.robust_scaler,
-    SimpleImputer: preprocessing.simple_imputer,
-    OneHotEncoder: encoders.one_hot_encoder,
-    OrdinalEncoder: encoders.ordinal_encoder,
-    LinearRegression: linear.linear_regressor,
-    Ridge: linear.linear_regressor,
-    Lasso: linear.linear_regressor,
-    ElasticNet: linear.linear_regressor,
-    SGDRegressor: linear.linear_regressor,
-    LogisticRegression: linear.logistic_regression,
-    SGDClassifier: linear.sgd_classifier,
-    KMeans: cluster.k_means,
-    MiniBatchKMeans: cluster.k_means,
-    tree.DecisionTreeClassifier: trees.tree,
-    tree.DecisionTreeRegressor: trees.tree,
-    tree.ExtraTreeClassifier: trees.tree,
-    tree.ExtraTreeRegressor: trees.tree,
-    ensemble.RandomForestClassifier: trees.forest,
-    ensemble.RandomForestRegressor: trees.forest,
-    ensemble.ExtraTreesClassifier: trees.forest,
-    ensemble.ExtraTreesRegressor: trees.forest,
-    ensemble.GradientBoostingClassifier: gradient_boosting.gradient_boosting,
-    ensemble.GradientBoostingRegressor: gradient_boosting.gradient_boosting,
-    ensemble.HistGradientBoostingClassifier: gradient_boosting.hist_gradient_boosting,
-    ensemble.HistGradientBoostingRegressor: gradient_boosting.hist_gradient_boosting,
+FAMILIES: Mapping[str, ModuleType] = {
+    "composition": compose,
+    "scaling and filling": preprocessing,
+    "encoding": encoders,
+    "linear models": linear,
+    "trees and forests": trees,
+    "gradient boosting": gradient_boosting,
+    "clusters": cluster,
+}
+"""The module of each family, in the order of the documentation: FRONTENDS, perhaps NOTES and REFUSED (support.py)."""
+
+FRONTENDS: Mapping[type, Frontend] = {
+    cls: frontend for family in FAMILIES.values() for cls, frontend in family.FRONTENDS.items()
 }
 
 

@@ -21,10 +21,13 @@ from ..ir import Block, Dtype, Ref
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the last step of a model gives: a block for each method it has.
+    """What a predictor gives: a block for each method it has.
 
-    `predict` is one column; with `labels` (`classes_`) it is the class index. `proba` and `decision` are in the order
-    of `classes_`; the decision of a binary classifier is one column.
+    `predict` is one column, or one for each target of a regressor; with `labels` (`classes_`) it is the class index.
+    `proba` and `decision` are in the order of `classes_`; the decision of a binary classifier and of an outlier
+    detector is one column. With `targets` (a classifier of several targets) the column of each target is an index into
+    its labels, and `proba` has the probabilities of all targets, one target after the other. `transform` is what
+    `transform` gives where the predictor is a step in the middle of a pipeline (KMeans, LinearDiscriminantAnalysis).
     """
 
     kind: ir.ModelKind
@@ -32,6 +35,8 @@ class Predictions:
     labels: tuple[ir.Label, ...] | None = None
     proba: Block | None = None
     decision: Block | None = None
+    targets: tuple[tuple[ir.Label, ...], ...] | None = None
+    transform: Block | None = None
 
 
 Frontend = Callable[[Any, Block, "Builder"], Block | Predictions]
@@ -55,6 +60,8 @@ class Builder:
     _dtypes: dict[int, Dtype] = field(default_factory=dict)
     _none: dict[int, bool] = field(default_factory=dict)
     _objects: set[int] = field(default_factory=set)
+    _tolerance: float = ir.TOLERANCE
+    _approximation: str = ""
 
     def __post_init__(self) -> None:
         self.nodes.extend(ir.Input((), index) for index in range(len(self.names)))
@@ -101,12 +108,26 @@ class Builder:
     def transform(self, estimator: Any, columns: Block) -> Block:
         """As `convert`, for a part whose `transform` is wanted; refuses a part that is compiled for its predictions."""
         result = self.convert(estimator, columns)
-        if isinstance(result, Predictions):
+        if not isinstance(result, Predictions):
+            return result
+        if result.transform is None:
             self.refuse(
                 f"{type(estimator).__name__}.transform has no exact form in SQL",
                 "use it as the last step, for its predictions",
             )
+        return result.transform
+
+    def predictions(self, estimator: Any, columns: Block) -> Predictions:
+        """As `convert`, for a part whose predictions are wanted, such as a member of an ensemble."""
+        result = self.convert(estimator, columns)
+        if not isinstance(result, Predictions):
+            self.refuse(f"{type(estimator).__name__} predicts nothing", "put a predictor in its place")
         return result
+
+    def approximate(self, tolerance: float, reason: str) -> None:
+        """Says that the model itself computes in fewer digits, so that its numbers are met within `tolerance` only."""
+        if tolerance > self._tolerance:
+            self._tolerance, self._approximation = tolerance, reason
 
     def add(self, node: ir.Node) -> Block:
         """Appends the node and gives its columns. Its inputs must have the dtype the node takes (`numbers`, `text`)."""
@@ -188,7 +209,8 @@ class Builder:
         nodes: list[ir.Node] = [ir.Input((), new, columns[new].dtype) for new in range(len(used))]
         nodes += [replace(n, inputs=moved(n.inputs)) for n, kept in zip(self.nodes, keep, strict=True)
                   if kept and not isinstance(n, ir.Input)]  # fmt: skip
-        return ir.Program(kind, columns, tuple(nodes), tuple(replace(o, columns=moved(o.columns)) for o in outputs))
+        moved_outputs = tuple(replace(o, columns=moved(o.columns)) for o in outputs)
+        return ir.Program(kind, columns, tuple(nodes), moved_outputs, self._tolerance, self._approximation)
 
     def _column(self, index: int) -> ir.Column:
         dtype = self._dtypes.get(index, Dtype.NUMBER)
@@ -199,7 +221,7 @@ class Builder:
 def _outputs(predictions: Predictions | Block) -> list[ir.Output]:
     if not isinstance(predictions, Predictions):
         return [ir.Output(ir.Method.TRANSFORM, predictions)]
-    outputs = [ir.Output(ir.Method.PREDICT, predictions.predict, predictions.labels)]
+    outputs = [ir.Output(ir.Method.PREDICT, predictions.predict, predictions.labels, predictions.targets)]
     if predictions.proba is not None:
         outputs.append(ir.Output(ir.Method.PREDICT_PROBA, predictions.proba))
     if predictions.decision is not None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.cluster import KMeans, MiniBatchKMeans
 
 from .. import ir
-from .builder import Builder, Predictions
+from .builder import Builder, Frontend, Predictions
 
 
 def k_means(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
@@ -22,3 +23,9 @@ def k_means(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
         builder.refuse("its centres are not finite", "train again on finite data")
     nearness = builder.add(ir.Affine(builder.finite(columns), 2 * centers, -np.einsum("ij,ij->i", centers, centers)))
     return Predictions(ir.ModelKind.CLUSTERER, builder.add(ir.ArgMax(nearness)))
+
+
+FRONTENDS: dict[type, Frontend] = {
+    KMeans: k_means,
+    MiniBatchKMeans: k_means,
+}

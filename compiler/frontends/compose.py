@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from .. import ir
-from .builder import Builder, Predictions
+from .builder import Builder, Frontend, Predictions
 
 
 def pipeline(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block | Predictions:
@@ -123,3 +123,11 @@ def _gives_sparse(part: Any, takes_sparse: bool) -> bool:
             for _, step in part.steps:
                 takes_sparse = _gives_sparse(step, takes_sparse)
     return takes_sparse
+
+
+FRONTENDS: dict[type, Frontend] = {
+    Pipeline: pipeline,
+    ColumnTransformer: column_transformer,
+    FeatureUnion: feature_union,
+    FunctionTransformer: function_transformer,
+}

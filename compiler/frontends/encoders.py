@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from .. import ir
-from .builder import Builder
+from .builder import Builder, Frontend
 
 
 @dataclass(frozen=True)
@@ -149,3 +150,9 @@ def _values(raw: list[Any], builder: Builder) -> tuple[str, ...] | tuple[float, 
     if any(int(value) != float(value) for value in raw if isinstance(value, (int, np.integer))):
         builder.refuse("a category is a whole number beyond 2^53", "make such an identifier text")
     return tuple(float(value) for value in raw)
+
+
+FRONTENDS: dict[type, Frontend] = {
+    OneHotEncoder: one_hot_encoder,
+    OrdinalEncoder: ordinal_encoder,
+}

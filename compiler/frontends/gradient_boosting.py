@@ -12,10 +12,16 @@ import numpy as np
 from sklearn._loss import link as links
 from sklearn.base import is_classifier
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
 
 from .. import ir
-from .builder import Builder, Predictions
+from .builder import Builder, Frontend, Predictions
 from .classes import from_decision, kind, labels_of
 from .trees import stack
 
@@ -149,4 +155,13 @@ def _regress(estimator: Any, raw: ir.Block, builder: Builder) -> Predictions:
         builder.refuse(
             f"the loss {estimator.loss!r} has a link that pgscore does not know", "use one of its named losses"
         )
-    return Predictions(ir.ModelKind.REGRESSOR, builder.add(ir.Exp(raw)) if link is links.LogLink else raw)
+    answer = builder.add(ir.Elementwise(raw, ir.Op.EXP)) if link is links.LogLink else raw
+    return Predictions(ir.ModelKind.REGRESSOR, answer)
+
+
+FRONTENDS: dict[type, Frontend] = {
+    GradientBoostingClassifier: gradient_boosting,
+    GradientBoostingRegressor: gradient_boosting,
+    HistGradientBoostingClassifier: hist_gradient_boosting,
+    HistGradientBoostingRegressor: hist_gradient_boosting,
+}

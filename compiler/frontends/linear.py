@@ -6,9 +6,18 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.linear_model import (
+    ElasticNet,
+    Lasso,
+    LinearRegression,
+    LogisticRegression,
+    Ridge,
+    SGDClassifier,
+    SGDRegressor,
+)
 
 from .. import ir
-from .builder import Builder, Predictions
+from .builder import Builder, Frontend, Predictions
 from .classes import from_decision, labels_of
 
 
@@ -57,3 +66,14 @@ def _affine(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
 def _with_complement(builder: Builder, positive: ir.Block) -> ir.Block:
     """[1 - p, p], the first computed from the second as scikit-learn does."""
     return builder.add(ir.Affine(positive, np.array([[-1.0]]), np.array([1.0]))) + positive
+
+
+FRONTENDS: dict[type, Frontend] = {
+    LinearRegression: linear_regressor,
+    Ridge: linear_regressor,
+    Lasso: linear_regressor,
+    ElasticNet: linear_regressor,
+    SGDRegressor: linear_regressor,
+    LogisticRegression: logistic_regression,
+    SGDClassifier: sgd_classifier,
+}

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.impute import SimpleImputer
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 from .. import ir
-from .builder import Builder
+from .builder import Builder, Frontend
 
 
 def standard_scaler(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
@@ -106,3 +108,12 @@ def _fills(estimator: Any, builder: Builder) -> dict[int, str | float]:
         else:
             builder.refuse(f"it fills in {value!r}, neither text nor a finite number", "fill in one of the two")
     return fills
+
+
+FRONTENDS: dict[type, Frontend] = {
+    StandardScaler: standard_scaler,
+    MinMaxScaler: min_max_scaler,
+    MaxAbsScaler: max_abs_scaler,
+    RobustScaler: robust_scaler,
+    SimpleImputer: simple_imputer,
+}

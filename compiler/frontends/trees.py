@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
 from sklearn.utils import get_tags
 
 from .. import ir
-from .builder import Builder, Predictions
+from .builder import Builder, Frontend, Predictions
 from .classes import from_proba, labels_of
 from .float32 import float32_threshold
 
@@ -69,3 +71,15 @@ def stack(trees: Sequence[Any], values: Sequence[ir.FloatArray], output: ir.IntA
         output=output,
         category_set=np.full(len(leaf), -1),
     )
+
+
+FRONTENDS: dict[type, Frontend] = {
+    DecisionTreeClassifier: tree,
+    DecisionTreeRegressor: tree,
+    ExtraTreeClassifier: tree,
+    ExtraTreeRegressor: tree,
+    RandomForestClassifier: forest,
+    RandomForestRegressor: forest,
+    ExtraTreesClassifier: forest,
+    ExtraTreesRegressor: forest,
+}

@@ -67,6 +67,14 @@ def _checked(*nodes: ir.Node, n: int = 2) -> Program:
     return program([N] * n, ir.Check(inputs(n), -ir.FINITE, ir.FINITE), *nodes)
 
 
+def interpolation(knots: Sequence[float], values: Sequence[float], start: int = 0) -> ir.Piecewise:
+    """Of the first column of node `start`: straight lines between the points, level outside."""
+    x, y = np.array(knots), np.array(values)
+    slope = np.concatenate([[0.0], np.diff(y) / np.diff(x), [0.0]])
+    coefficients = np.stack([np.concatenate([y[:1], y]), slope], axis=1)[:, np.newaxis, :]
+    return ir.Piecewise((Ref(start, 0),), x, np.concatenate([x[:1], x]), coefficients)
+
+
 PROGRAMS: dict[type[ir.Node], dict[str, Program]] = {
     ir.Input: {"number": program([N, N], ir.Clip(inputs(2), -1e9, 1e9))},
     ir.Constant: {"two": program([N], ir.Constant((), np.array([1.5, -0.1])))},
@@ -187,7 +195,77 @@ PROGRAMS: dict[type[ir.Node], dict[str, Program]] = {
     },
     ir.Sigmoid: {"two": _checked(ir.Sigmoid(block(2, 2)))},
     ir.Softmax: {"three": _checked(ir.Softmax(block(3, 3)), n=3), "one": _checked(ir.Softmax(block(1, 1)), n=1)},
-    ir.Exp: {"one": _checked(ir.Exp(block(1, 1)), n=1)},
+    ir.Elementwise: {
+        **{op.value: program([N, N], ir.Elementwise(inputs(2), op)) for op in ir.Op},
+        "checked": _checked(ir.Elementwise(block(1, 1), ir.Op.EXP), n=1),
+        "chain": program(
+            [N],
+            ir.Elementwise(inputs(1), ir.Op.LOG),
+            ir.Check(block(1, 1), -ir.FINITE, ir.FINITE),
+            ir.Elementwise(block(2, 1), ir.Op.SQUARE),
+            ir.MultiplyAdd(block(3, 1), np.array([-2.5]), np.array([1.0])),
+        ),
+        "summed": _checked(
+            ir.MultiplyAdd(block(2, 2), np.array([0.9, 0.9]), np.zeros(2)),
+            ir.Elementwise(block(3, 2), ir.Op.EXP),
+            ir.Affine(block(4, 2), np.array([[2.0, -1.0]]), np.array([0.5])),
+        ),
+    },
+    ir.Piecewise: {
+        "steps": program(
+            [N],
+            ir.Piecewise(
+                inputs(1), np.array([-1.0, 0.5, 2.0]), np.zeros(4), np.array([0.0, 1.0, 2.0, 3.0]).reshape(4, 1, 1)
+            ),
+        ),
+        "interpolation": program(
+            [N], interpolation([-1.0, 0.0, 0.5, 2.0, 3.0, 255.0], [0.1, 0.3, 0.3, 0.9, 1.5, -7.0])
+        ),
+        "checked": program(
+            [N], ir.Check(inputs(1), -ir.FINITE, ir.FINITE), interpolation([-1.0, 0.0, 0.5], [0.1, 0.3, 0.9], start=1)
+        ),
+        "cubic": program(
+            [N],
+            ir.Piecewise(
+                inputs(1),
+                np.array([-1.0, 0.5]),
+                np.array([-1.0, -1.0, 0.5]),
+                np.arange(24.0).reshape(3, 2, 4) / 7 - 1.5,
+            ),
+        ),
+        "no-knots": program([N], ir.Piecewise(inputs(1), np.zeros(0), np.zeros(1), np.array([[[1.0, 2.0]]]))),
+    },
+    ir.Select: {
+        "flags": program([N, N, N], ir.IsMissing(inputs(1)), ir.Select((Ref(3, 0), Ref(1, 0), Ref(2, 0)))),
+        "numbers": program([N, N, N], ir.Select(inputs(3))),
+        "text": program(
+            [T, N, N], ir.Codes(inputs(1), ("a", "b"), missing=0.0), ir.Select((Ref(3, 0), Ref(1, 0), Ref(2, 0)))
+        ),
+    },
+    ir.Multiply: {
+        "two": _checked(ir.Multiply(block(2, 2))),
+        "square": _checked(ir.Multiply((*block(1, 1), *block(1, 1))), n=1),
+        "missing": program([N, N], ir.Multiply(inputs(2))),
+        "squared-distance": _checked(
+            ir.Standardize(block(2, 2), np.array([0.5, 1e-3]), np.array([1.0, 2.0])),
+            ir.Multiply((*block(3, 2), *block(3, 2))),
+            ir.Affine(block(4, 2), np.array([[-0.5, -0.5]]), np.array([1.0])),
+        ),
+    },
+    ir.Divide: {
+        "two": _checked(ir.Divide(block(2, 2), at_zero=-1.0)),
+        "missing": program([N, N], ir.Divide(inputs(2))),
+        "norm": _checked(
+            ir.Elementwise(block(2, 2), ir.Op.ABS),
+            ir.Affine(block(3, 2), np.ones((1, 2)), np.zeros(1)),
+            ir.Divide((*block(2, 2), Ref(4, 0), Ref(4, 0))),
+        ),
+    },
+    ir.Reduce: {
+        "max": _checked(ir.Reduce(block(3, 3)), n=3),
+        "min": _checked(ir.Reduce(block(3, 3), ir.Reduction.MIN), n=3),
+        "one": _checked(ir.Reduce(block(1, 1)), n=1),
+    },
     ir.Normalize: {
         "sigmoids": _checked(ir.Sigmoid(block(3, 3)), ir.Normalize(block(4, 3)), n=3),
         "zeros": _checked(ir.Step(block(2, 2)), ir.Normalize(block(3, 2))),

@@ -24,9 +24,10 @@ from pgscore.compiler.backends import numpy as reference
 from pgscore.compiler.build import build, default_parameters
 from pgscore.compiler.frontends import to_program
 from tests.support import programs, sqlrun
+from tests.support.customers import customers
 from tests.support.databases import copied
 from tests.support.example import Example
-from tests.support.models import all_examples, churn_pipeline, customers
+from tests.support.models import all_examples, churn_pipeline
 
 EXAMPLES = all_examples()
 BOTH = (Strategy.SQL, Strategy.PLPGSQL)

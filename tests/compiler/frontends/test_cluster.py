@@ -15,7 +15,7 @@ from pgscore.compiler import ir
 from pgscore.compiler.frontends import to_program
 from pgscore.errors import UnsupportedError
 
-from ...support.models import NUMBERS, customers, rows_to_score
+from ...support.customers import NUMBERS, customers, rows_to_score
 from .parity import assert_parity
 
 MODELS = [

@@ -29,7 +29,8 @@ from pgscore.compiler import ir
 from pgscore.compiler.frontends import to_program
 from pgscore.errors import UnsupportedError
 
-from ...support.models import EVERYTHING, NUMBERS, NUMBERS_MISSING, TEXTS, churn_pipeline, customers, rows_to_score
+from ...support.customers import EVERYTHING, NUMBERS, NUMBERS_MISSING, TEXTS, customers, rows_to_score
+from ...support.models import churn_pipeline
 from .parity import assert_parity
 
 

@@ -15,7 +15,7 @@ from sklearn.tree import DecisionTreeClassifier
 from pgscore.compiler.frontends import to_program
 from pgscore.errors import UnsupportedError
 
-from ...support.models import rows_to_score
+from ...support.customers import rows_to_score
 from .parity import assert_parity
 
 N = 40

@@ -23,7 +23,7 @@ from pgscore.compiler.backends.numpy import evaluate
 from pgscore.compiler.frontends import to_program
 from pgscore.errors import UnsupportedError
 
-from ...support.models import NUMBERS, customers, rows_to_score
+from ...support.customers import NUMBERS, customers, rows_to_score
 from .parity import assert_parity
 
 LOSSES = [

@@ -15,7 +15,7 @@ from pgscore.compiler import ir
 from pgscore.compiler.frontends import to_program
 from pgscore.errors import UnsupportedError
 
-from ...support.models import EVERYTHING, NUMBERS_MISSING, TEXTS_MISSING, customers, rows_to_score
+from ...support.customers import EVERYTHING, NUMBERS_MISSING, TEXTS_MISSING, customers, rows_to_score
 from .parity import assert_parity
 
 NUMERIC = [*NUMBERS_MISSING, "visits", "senior"]

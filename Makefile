@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n 2
 
-.PHONY: demo test lint format docs bench clean
+.PHONY: demo test lint format docs parity bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/pgscore demo
@@ -25,9 +25,16 @@ format: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/build_cli.py
+	$(BIN)/python docs/build_estimators.py
+
+parity: $(VENV)/.dev
+	scripts/debian-packages.sh
+	PGSCORE_REQUIRE_ALL=1 PGSCORE_WRITE_PARITY=1 $(BIN)/python -m pytest $(PYTEST_ARGS) tests/campaign/test_campaign.py
+	$(BIN)/python docs/build_estimators.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/bulk.py
+	$(BIN)/python benchmarks/large.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build

@@ -9,7 +9,7 @@ from pgscore.errors import SignatureError, UnsupportedError
 
 from . import ir
 from .artifact import Artifact, Function, OnnxGraph, Parameter, SqlType, Strategy, Template
-from .backends import onnx, sql
+from .backends import onnx, sql, sql_subgraph
 from .facts import Facts, analyse
 from .function_plans import Plan, plans
 from .probes import probes
@@ -39,11 +39,21 @@ def build(  # noqa: PLR0913 - keywords
     program = prune(program, _outputs_of(program, planned))
     whole = frozenset(i for i, p in enumerate(parameters) if p.type in WHOLE)
     simple = simplify(program, whole)
-    chosen, reason = choose(measure(simple), available)
+    probed = probes(program)
+    parts = [node for node in program.nodes if isinstance(node, ir.Subgraph)]
+    if parts:
+        chosen, reason = _only_onnx(parts[0], strategy, available)
+    elif program.as_is is not None and program.tolerance > ir.TOLERANCE and Strategy.ONNX in available:
+        within = f"{program.tolerance:.0e} ({program.approximation})"
+        chosen, reason = Strategy.ONNX, f"the graph as it is gives its own answers, SQL would come within {within}"
+    else:
+        chosen, reason = choose(measure(simple), available)
     if strategy is not None:
         chosen, reason = strategy, f"asked for; auto would take {chosen.value}: {reason}"
     graph = None
     if chosen is Strategy.ONNX:
+        if program.as_is is not None:
+            program = prune(program.as_is, _outputs_of(program.as_is, planned))
         n_outputs = sum(len(output.columns) for output in program.outputs)
         graph = OnnxGraph(onnx.export(program), sql.features(program, parameters), n_outputs)
         functions = tuple(_onnx_function(plan, program, graph) for plan in planned)
@@ -63,7 +73,7 @@ def build(  # noqa: PLR0913 - keywords
         model_sha256,
         graph,
         dict(libraries or {}),
-        probes(program),
+        probed,
         program.tolerance,
         program.approximation,
     )
@@ -83,6 +93,13 @@ def _check_signature(program: ir.Program, parameters: Sequence[Parameter]) -> No
             raise SignatureError(
                 f"column {column.name!r} holds {column.dtype.value} in the model, but {parameter.type.value} here"
             )
+
+
+def _only_onnx(part: ir.Subgraph, strategy: Strategy | None, available: frozenset[Strategy]) -> tuple[Strategy, str]:
+    """ONNX, where it is there and nothing else is asked for."""
+    if Strategy.ONNX not in available or strategy not in (None, Strategy.ONNX):
+        raise UnsupportedError("model", part.reason or sql_subgraph.REASON, sql_subgraph.WAY_FORWARD)
+    return Strategy.ONNX, part.reason or sql_subgraph.REASON
 
 
 def _fall_back(strategy: Strategy | None, available: frozenset[Strategy]) -> tuple[Strategy, str]:

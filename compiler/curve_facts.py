@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from . import ir
-from .fact import EXP_HIGH, EXP_LOW, SLACK, SMALLEST, Fact, at_least_tiny
+from .fact import EXP2_END, EXP2_LOW, EXP_HIGH, EXP_LOW, FLOAT32_SMALLEST, SLACK, SMALLEST, Fact, at_least_tiny
 from .ir import Op
 
 
@@ -55,6 +55,12 @@ def _exp(fact: Fact) -> Fact:
     return replace(fact, low=low, high=high, tiny=math.exp(EXP_LOW))
 
 
+def _exp2(fact: Fact) -> Fact:
+    high = 2.0**fact.high * SLACK if fact.high < EXP2_END else math.inf
+    low = 2.0**fact.low / SLACK if EXP2_LOW <= fact.low < EXP2_END else 0.0
+    return replace(fact, low=low, high=high, tiny=SMALLEST)
+
+
 def _expm1(fact: Fact) -> Fact:
     high = math.expm1(fact.high) * SLACK if 0 <= fact.high <= EXP_HIGH else math.inf if fact.high > 0 else 0.0
     return replace(fact, low=-1.0 if fact.low < 0 else 0.0, high=high, tiny=SMALLEST)
@@ -98,6 +104,12 @@ def _abs(fact: Fact) -> Fact:
     return replace(fact, low=low, high=max(abs(fact.low), abs(fact.high)))
 
 
+def _float32(fact: Fact) -> Fact:
+    with np.errstate(over="ignore"):
+        low, high = (float(np.float32(end)) for end in (fact.low, fact.high))
+    return replace(fact, low=low, high=high, tiny=max(fact.tiny / 2, FLOAT32_SMALLEST))
+
+
 def _sign(fact: Fact) -> Fact:
     return replace(fact, low=-1.0 if fact.low < 0 else 0.0, high=1.0 if fact.high > 0 else 0.0, tiny=1.0)
 
@@ -115,6 +127,7 @@ def _normal_quantile(fact: Fact) -> Fact:
 
 CURVES: dict[Op, Callable[[Fact], Fact]] = {
     Op.EXP: _exp,
+    Op.EXP2: _exp2,
     Op.EXPM1: _expm1,
     Op.LOG: _logarithm(1.0),
     Op.LOG1P: _log1p,
@@ -133,7 +146,13 @@ CURVES: dict[Op, Callable[[Fact], Fact]] = {
     Op.SIN: _bounded(-1.0, 1.0),
     Op.COS: _bounded(-1.0, 1.0),
     Op.TANH: _bounded(-1.0, 1.0),
+    Op.SINH: _bounded(-math.inf, math.inf),
+    Op.COSH: _bounded(1.0, math.inf),
+    Op.ARCSINH: _rising(lambda x: float(np.arcsinh(x))),
+    Op.ARCTAN: _bounded(-2.0, 2.0),
     Op.NORMAL_QUANTILE: _normal_quantile,
+    Op.FLOAT32: _float32,
+    Op.NORMAL_CDF: _bounded(0.0, 1.0),
 }
 """What is known of op(x) from what is known of x, for every function of `Elementwise`."""
 
@@ -147,8 +166,10 @@ def piecewise(node: ir.Piecewise, known: list[Fact]) -> list[Fact]:
     for column in range(node.width):
         coefficients = node.coefficients[:, column]
         constant, rest = coefficients[:, 0], np.abs(coefficients[:, 1:])
-        powers = reach[:, np.newaxis] ** np.arange(1, coefficients.shape[1])
-        spread = np.where(rest > 0, rest * powers, 0.0).sum(axis=1) * SLACK
+        powers = np.arange(1, coefficients.shape[1])
+        # Not the power first, which may overflow where a small coefficient brings it back.
+        terms = (rest ** (1 / powers) * reach[:, np.newaxis]) ** powers
+        spread = np.where(rest > 0, terms, 0.0).sum(axis=1) * SLACK
         low, high = float((constant - spread).min()), float((constant + spread).max())
         nonzero = np.abs(constant[constant != 0])
         tiny = SMALLEST if rest.any() else float(nonzero.min(initial=math.inf))

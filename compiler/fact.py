@@ -7,10 +7,14 @@ from dataclasses import dataclass, replace
 
 SMALLEST = math.ulp(0.0)
 """The smallest double above 0, 2^-1074."""
+FLOAT32_SMALLEST = 2.0**-149
+"""The smallest float32 above 0."""
 UNDERFLOW = 2 * SMALLEST
 """A product or quotient of at least this magnitude cannot round to 0."""
 EXP_LOW, EXP_HIGH = -708.0, 709.78
 """exp of a number in between is a normal double; PostgreSQL raises on results that are denormal, 0 or infinite."""
+EXP2_LOW, EXP2_END = -1074.0, 1024.0
+"""2 to the power of a number from the first to below the second is a double that is not 0."""
 SLACK = 1 + 1e-12
 """Widens computed ranges: sums round."""
 

@@ -15,6 +15,7 @@ import numpy as np
 from . import ir
 from .fact import SMALLEST
 from .ir import FINITE, Ref
+from .point_facts import limit_kernel, limit_neighbors
 
 Limiter = Callable[[Ref, float], None]
 """Says that the magnitude of a column must not exceed a number."""
@@ -72,12 +73,19 @@ def _select(node: ir.Select, out: list[float], limit: Limiter) -> None:
         limit(node.inputs[2 * node.width + column], bound)
 
 
+def _clip(node: ir.Clip, out: list[float], limit: Limiter) -> None:
+    """What cannot leave [low, high] needs no limit."""
+    for ref, bound in zip(node.inputs, out, strict=True):
+        if bound < max(-node.low, node.high):
+            limit(ref, bound)
+
+
 def _shared(node: ir.Node, _out: list[float], limit: Limiter) -> None:
     for ref in node.inputs:
         limit(ref, FINITE / (len(node.inputs) + 2))
 
 
-def _reduce(node: ir.Reduce, out: list[float], limit: Limiter) -> None:
+def _reduce(node: ir.Node, out: list[float], limit: Limiter) -> None:
     for ref in node.inputs:
         limit(ref, out[0])
 
@@ -87,7 +95,7 @@ def _piecewise(node: ir.Piecewise, out: list[float], limit: Limiter) -> None:
     powers = np.abs(node.coefficients[[0, -1]]).max(axis=0)
     origin = float(np.abs(node.origin[[0, -1]]).max())
     bounds = [
-        (min(bound, FINITE) / powers.shape[1] / largest) ** (1 / power)
+        (min(bound, FINITE) / powers.shape[1]) ** (1 / power) / largest ** (1 / power)
         for bound, column in zip(out, powers, strict=True)
         for power, largest in enumerate(column.tolist())
         if power and largest
@@ -110,16 +118,20 @@ LIMITS: dict[type[ir.Node], Callable[[Any, list[float], Limiter], None]] = {
     ir.MultiplyAdd: _multiply_add,
     ir.Affine: _affine,
     ir.Multiply: _multiply,
+    ir.Clip: _clip,
     ir.Select: _select,
     ir.Reduce: _reduce,
+    ir.WeightedMedian: _reduce,
     ir.Piecewise: _piecewise,
     ir.Elementwise: _elementwise,
+    ir.Kernel: limit_kernel,
+    ir.Neighbors: limit_neighbors,
     ir.Softmax: _shared,
     ir.Normalize: _shared,
 }
 """What the limits of a node's columns mean for what it reads."""
 
-PASSES_ON = frozenset(LIMITS) - {ir.Elementwise, ir.Multiply}
+PASSES_ON = frozenset(LIMITS) - {ir.Elementwise, ir.Multiply, ir.Neighbors}
 """Kinds whose columns stay within their limit where their inputs stay within theirs."""
 
 

@@ -1,8 +1,8 @@
 """Model files: what is in one, whether it may be loaded, and the estimator inside.
 
 A pickle runs code while it is loaded, so none is read unless the user says that the file is trusted; skops is the
-default format, and of it only types are loaded that skops trusts or pgscore checks. The content decides what a file is,
-not its name.
+default format, and of it only types are loaded that skops trusts or pgscore checks. An ONNX file runs no code. The
+content decides what a file is, not its name.
 """
 
 from __future__ import annotations
@@ -22,15 +22,18 @@ import sklearn
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
-from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils.validation import check_is_fitted
 from skops import io as skops_io
 
 from pgscore.errors import ModelFileError, UntrustedModelError
 
+from .frontends.parts import parts
+from .native import wrapped
+from .native_files import EXTRAS, library_versions, native_format, read
+from .onnx_file import OnnxFileError, is_onnx
 from .tree_indices import CHECKED_TYPES, find_fault
 
-SKOPS, PICKLE = "skops", "pickle"
+SKOPS, PICKLE, ONNX = "skops", "pickle", "onnx"
 
 _PICKLE_SUFFIXES = frozenset({".joblib", ".pkl", ".pickle"})
 
@@ -43,8 +46,9 @@ _PICKLE_STARTS = (b"\x80", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"]\x00", b'\x04"M\
 class LoadedModel:
     """A fitted estimator and where it came from.
 
-    `format` is "skops" or "pickle", `sha256` the file's, `description` the classes in words, `libraries` the versions
-    that it was loaded with, and `warnings` lines for the user: above all, that another scikit-learn fitted the model.
+    `format` is "skops", "pickle", "onnx" or the library whose file it is, `sha256` the file's, `description` the
+    classes in words, `libraries` the versions that it was loaded with, and `warnings` lines for the user: above all,
+    that another scikit-learn fitted the model.
     """
 
     estimator: Any
@@ -69,9 +73,14 @@ def load_model(path: Path, *, trust: bool = False) -> LoadedModel:
             f"{path} is a pickle, and loading one runs whatever code is in it; save the model with skops.io.dump, "
             "or give --trust if you know who made the file"
         )
+    if form == ONNX:
+        return _onnx(path, content)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        estimator = _unpickle(path, content) if form == PICKLE else _load_skops(path, content, trust)
+        if form in EXTRAS:
+            estimator = _guarded(path, lambda: read(content, form))
+        else:
+            estimator = wrapped(_unpickle(path, content) if form == PICKLE else _load_skops(path, content, trust))
     _require_fitted_estimator(path, estimator)
     return LoadedModel(
         estimator=estimator,
@@ -82,6 +91,7 @@ def load_model(path: Path, *, trust: bool = False) -> LoadedModel:
             "scikit-learn": sklearn.__version__,
             "numpy": np.__version__,
             "python": platform.python_version(),
+            **library_versions(estimator),
         },
         description=describe(estimator),
         warnings=tuple(dict.fromkeys(_line(w.message) for w in caught)),
@@ -92,15 +102,11 @@ def describe(estimator: object) -> str:
     """The classes of a model in words, such as `Pipeline(StandardScaler, LogisticRegression)`."""
     if isinstance(estimator, str):  # "passthrough" or "drop"
         return estimator
-    parts: list[object] = []
-    if isinstance(estimator, Pipeline):
-        parts = [step for _, step in estimator.steps if step is not None]
-    elif isinstance(estimator, FeatureUnion):
-        parts = [part for _, part in estimator.transformer_list]
-    elif isinstance(estimator, ColumnTransformer):
-        parts = [part for _, part, _ in estimator.transformers]
-    name = type(estimator).__name__
-    return f"{name}({', '.join(map(describe, parts))})" if parts else name
+    found = parts(estimator) or []
+    if isinstance(estimator, ColumnTransformer):  # as it was written: fitting rewrites "passthrough"
+        found = [(name, part) for name, part, _ in estimator.transformers]
+    name, of = type(estimator).__name__, ", ".join(describe(part) for _, part in found if part is not None)
+    return f"{name}({of})" if of else name
 
 
 def _read(path: Path) -> bytes:
@@ -122,10 +128,10 @@ def _format(path: Path, content: bytes) -> str:
     suffix = path.suffix.lower()
     if _is_skops(content):
         return SKOPS
-    if suffix == ".onnx":
-        raise ModelFileError(
-            f"{path} is an ONNX file, and pgscore deploys scikit-learn estimators only; give the model it was made from"
-        )
+    if suffix == ".onnx" or is_onnx(content):
+        return ONNX
+    if (library := native_format(content)) is not None:
+        return library
     is_pickle = content.startswith(_PICKLE_STARTS)
     if suffix == ".skops":
         what = "is a pickle with the name of a skops file" if is_pickle else "is not a skops file, or a damaged one"
@@ -133,8 +139,29 @@ def _format(path: Path, content: bytes) -> str:
     if is_pickle or suffix in _PICKLE_SUFFIXES:
         return PICKLE
     raise ModelFileError(
-        f"{path} is no model file that pgscore knows: it reads skops and, with --trust, joblib and pickle"
+        f"{path} is no model file that pgscore knows: it reads skops, ONNX, the files of LightGBM, XGBoost and "
+        "CatBoost and, with --trust, joblib and pickle"
     )
+
+
+def _onnx(path: Path, content: bytes) -> LoadedModel:
+    """An ONNX graph, which holds no code."""
+    import onnx
+    import onnxruntime
+
+    from .onnx_model import OnnxModel
+
+    try:
+        model = OnnxModel(content)
+    except OnnxFileError as error:
+        raise ModelFileError(f"{path} cannot be deployed: {error}") from error
+    libraries = {
+        "onnx": onnx.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+    return LoadedModel(model, path, ONNX, hashlib.sha256(content).hexdigest(), libraries, model.description)
 
 
 def _is_skops(content: bytes) -> bool:
@@ -175,13 +202,16 @@ def _guarded(path: Path, load: Callable[[], Any]) -> Any:
     try:
         return load()
     except ModuleNotFoundError as error:
-        raise ModelFileError(f"{path} needs the Python module {error.name}, which is not installed here") from error
+        install = f": pip install 'pgscore[{error.name}]'" if error.name in EXTRAS else ""
+        message = f"{path} needs the Python module {error.name}, which is not installed here{install}"
+        raise ModelFileError(message) from error
     except Exception as error:
         raise ModelFileError(f"{path} cannot be loaded: {type(error).__name__}: {_line(error)}") from error
 
 
 def _require_fitted_estimator(path: Path, estimator: object) -> None:
-    if isinstance(estimator, type) or not isinstance(estimator, BaseEstimator):
+    is_estimator = isinstance(estimator, BaseEstimator) or type(estimator).__module__.startswith("catboost.")
+    if isinstance(estimator, type) or not is_estimator:
         what = f"the class {estimator.__name__}" if isinstance(estimator, type) else f"a {type(estimator).__name__}"
         raise ModelFileError(f"{path} holds {what}, not a fitted scikit-learn estimator")
     try:

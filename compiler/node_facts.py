@@ -12,6 +12,7 @@ import numpy as np
 from . import ir
 from .curve_facts import elementwise, piecewise
 from .fact import EXP_LOW, SLACK, SMALLEST, Fact, at_least_tiny
+from .point_facts import couple, kernel, neighbors
 
 
 def _affine(node: ir.Affine, known: list[Fact]) -> list[Fact]:
@@ -107,6 +108,9 @@ def _trees(node: ir.Trees, _known: list[Fact]) -> list[Fact]:
             low[at] += tree_low if output < 0 else tree_low[0]
             high[at] += tree_high if output < 0 else tree_high[0]
     reach = max(float(np.abs(low).max(initial=0)), float(np.abs(high).max(initial=0))) * (SLACK - 1)
+    if node.single:  # each addition rounds by half a unit in the last place of a float32
+        largest = float(np.abs(forest.value).max(initial=0) + np.abs(node.base).max(initial=0))
+        reach = largest * forest.n_trees**2 * 2.0**-24
     smallest = min(smallest, *(abs(float(b)) or math.inf for b in node.base)) if len(node.base) else smallest
     return [
         Fact(float(a) - reach, float(b) + reach, tiny=at_least_tiny(smallest * 2.0**-54))
@@ -166,6 +170,10 @@ def _reduce(node: ir.Reduce, known: list[Fact]) -> list[Fact]:
     return [Fact(chosen(f.low for f in known), chosen(f.high for f in known), tiny=min(f.tiny for f in known))]
 
 
+def _one_of(_node: ir.Node, known: list[Fact]) -> list[Fact]:
+    return [Fact(min(f.low for f in known), max(f.high for f in known), tiny=min(f.tiny for f in known))]
+
+
 def _flags(node: ir.Node, _known: list[Fact]) -> list[Fact]:
     return [Fact(0.0, 1.0, tiny=1.0)] * node.width
 
@@ -177,7 +185,7 @@ def _shares(node: ir.Node, _known: list[Fact]) -> list[Fact]:
 FACTS: dict[type[ir.Node], Callable[[Any, list[Fact]], list[Fact]]] = {
     ir.Constant: lambda node, _known: [_values([float(v)]) for v in node.values],
     ir.Impute: _impute,
-    ir.FillText: lambda _node, known: [f.present() for f in known],
+    ir.FillText: lambda node, known: [f.present() if node.marker is None else f for f in known],
     ir.IsMissing: _flags,
     ir.Codes: _codes,
     ir.OneHot: _flags,
@@ -187,16 +195,21 @@ FACTS: dict[type[ir.Node], Callable[[Any, list[Fact]], list[Fact]]] = {
     ir.Clip: _clip,
     ir.Affine: _affine,
     ir.Trees: _trees,
+    ir.Kernel: kernel,
+    ir.Neighbors: neighbors,
+    ir.CouplePairwise: couple,
     ir.Sigmoid: _sigmoid,
     ir.Softmax: _shares,
     ir.Select: _select,
     ir.Multiply: _multiply,
     ir.Divide: _divide,
     ir.Reduce: _reduce,
+    ir.WeightedMedian: _one_of,
     ir.Elementwise: elementwise,
     ir.Piecewise: piecewise,
     ir.Normalize: _shares,
     ir.ArgMax: lambda _node, known: [Fact(0.0, float(len(known) - 1), tiny=1.0)],
     ir.Step: _flags,
+    ir.Subgraph: lambda node, _known: [Fact(null=True, nan=True)] * node.width,
 }
 """Every kind of node but Input (its type says it) and Check (it narrows)."""

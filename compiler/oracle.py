@@ -23,7 +23,8 @@ from .artifact import Function, Parameter, SqlType
 from .backends.numpy import refuses
 from .frontends import to_program
 from .frontends.compose import input_names
-from .ir import Column, Dtype
+from .ir import Column, Dtype, Label
+from .onnx_model import OnnxModel
 
 Columns = Mapping[str, Sequence[object]]
 Answers = dict[str, list[object | None]]
@@ -41,8 +42,9 @@ class Oracle:
         self._types = {parameter.name: parameter.type for parameter in parameters}
         self._functions = tuple(functions)
         self._names = input_names(estimator)
-        by_name = self._names != [f"x{index}" for index in range(len(self._names))]
-        self._frame = _data_frame() if by_name else None
+        numbered = [f"x{index}" for index in range(len(self._names))]
+        by_position = isinstance(estimator, OnnxModel) or self._names == numbered
+        self._frame = None if by_position else _data_frame()
         unknown = [name for name in self._types if name not in self._names]
         if unknown:
             raise ValueError(f"the model has no column {unknown[0]!r}")
@@ -50,6 +52,9 @@ class Oracle:
         columns = self._program.columns
         self._none = frozenset(column.name for column in columns if column.none)
         self._objects = frozenset(column.name for column in columns if column.objects)
+        self._categories = {column.name: column for column in columns if column.categories is not None}
+        self._unread: npt.DTypeLike = np.float64
+        self._unread = self._dtype_of_unread()
 
     def answers(self, columns: Columns) -> Answers:
         """What the model answers for each row, by function suffix; None where it refuses the row."""
@@ -85,12 +90,15 @@ class Oracle:
         huge = [any(_is_huge(columns[name][row]) for name in self._types) for row in rows]
         if not any(huge):
             return [True] * len(rows)
+        return [not (h and r) for h, r in zip(huge, self._refused_by_program(columns, rows), strict=True)]
+
+    def _refused_by_program(self, columns: Columns, rows: Sequence[int]) -> list[bool]:
         arrays = {
             column.name: np.array([_for_reference(columns[column.name][row], column) for row in rows], dtype=object)
             for column in self._program.columns
         }
-        refused = refuses(self._program, arrays)
-        return [not (h and r) for h, r in zip(huge, refused.tolist(), strict=True)]
+        refused: list[bool] = refuses(self._program, arrays).tolist()
+        return refused
 
     # Which rows the model takes. It raises for a whole batch where one row is bad, so bad rows have to be found.
 
@@ -135,7 +143,17 @@ class Oracle:
         return frozenset(spoilers)
 
     def _bisect(self, columns: Columns, rows: list[int]) -> Iterator[list[int]]:
-        stack = [rows] if rows else []
+        """Batches that the model takes. It judges every row; the program only says which to ask about alone.
+
+        Halving costs a dozen calls for each bad row among good ones.
+        """
+        if not rows:
+            return
+        doubtful = self._refused_by_program(columns, rows)
+        stack = [[row] for row, doubt in zip(rows, doubtful, strict=True) if doubt]
+        stack.append([row for row, doubt in zip(rows, doubtful, strict=True) if not doubt])
+        if not stack[-1]:
+            stack.pop()
         while stack:
             part = stack.pop()
             if self._takes(columns, part):
@@ -148,11 +166,20 @@ class Oracle:
         method, _ = _parse(self._functions[0].method)
         try:
             getattr(self._estimator, method)(self._batch(columns, rows))
-        except ValueError:
+        except (ValueError, IndexError):  # IndexError: CategoricalNB on a category that it does not know
             return False
         return True
 
     # The frame.
+
+    def _dtype_of_unread(self) -> npt.DTypeLike:
+        """What to give for columns that the signature left out: an encoder of texts takes no doubles, even unread."""
+        try:
+            if self._frame is not None and set(self._names) - set(self._types):
+                self._takes({name: [None] for name in self._types}, [0])
+        except TypeError:
+            return object
+        return np.float64
 
     def _batch(self, columns: Columns, rows: Sequence[int]) -> Any:
         """The rows as the model wants them. Columns that the signature left out are missing: nothing reads them."""
@@ -164,13 +191,17 @@ class Oracle:
             arrays = [array.astype(object) for array in arrays]
         return np.column_stack(arrays)
 
-    def _array(self, name: str, values: list[object]) -> npt.NDArray[Any]:
+    def _array(self, name: str, values: list[object]) -> Any:
         missing = any(value is None for value in values)
+        if name in self._categories:
+            return _categorical(values, self._categories[name])
         if name in self._objects:
             gap = None if name in self._none else math.nan
             array = np.empty(len(values), dtype=object)
             array[:] = [gap if value is None else value for value in values]
             return array
+        if name not in self._types:
+            return np.full(len(values), math.nan, dtype=self._unread)
         if not missing and self._types.get(name) in (SqlType.INTEGER, SqlType.BIGINT):
             return np.array(values, dtype=np.int64)
         return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
@@ -198,6 +229,28 @@ def _data_frame() -> Callable[[dict[str, npt.NDArray[Any]]], Any]:
     return frame
 
 
+def _categorical(values: Sequence[object], column: Column) -> Any:
+    """The values as a column of pandas' categories: those of the model, and the unknown ones behind them.
+
+    An unknown number is made one of their type, as a column of whole numbers holds no other. Raises ValueError for an
+    unknown category where the model takes none: XGBoost 3.2 means to do so, but may take another (dmlc/xgboost#12189).
+    """
+    pandas = importlib.import_module("pandas")
+    categories = column.categories or ()
+    known: dict[object, Label] = {category: category for category in categories}
+    present = [value for value in values if value is not None and value == value]
+    if column.closed and not known.keys() >= set(present):
+        raise ValueError(f"a category of {column.name!r} is unknown")
+    other: dict[object, object] = {value: value for value in present}
+    if column.dtype is Dtype.NUMBER:
+        stand_in = type(next(iter(categories), 0.0))(max(map(float, categories), default=0.0) + 1)
+        other = dict.fromkeys(present, stand_in)
+    found = {**other, **known}
+    taken = [found.get(value) for value in values]
+    behind = [value for value in taken if value is not None]
+    return pandas.Categorical(taken, categories=list(dict.fromkeys([*categories, *behind])))
+
+
 def _dense(values: Any) -> npt.NDArray[Any]:
     if isinstance(values, list):  # the probabilities of several targets
         return np.hstack(values)
@@ -222,8 +275,8 @@ def _for_reference(value: object, column: Column) -> object:
 
 def _answer(value: object) -> object | None:
     if isinstance(value, list):
-        numbers = [None if number is None or not math.isfinite(number) else float(number) for number in value]
-        return numbers if any(number is not None for number in numbers) else None
+        answers = [_answer(one) for one in value]
+        return answers if any(answer is not None for answer in answers) else None
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 
 from . import ir
-from .ir import FINITE, Ref
+from .ir import FINITE, FLOAT32_LIMIT, Ref
 
 MAX_PROBES = 200
 
@@ -43,12 +43,12 @@ def _of_node(node: ir.Node) -> Iterable[tuple[Ref, list[float] | list[str]]]:
         yield node.inputs[0], cast(list[float] | list[str], list(node.categories))
     elif isinstance(node, ir.OneHot):
         yield node.inputs[0], sorted({c for group in node.groups for c in group})
-    elif isinstance(node, ir.Clip):
+    elif isinstance(node, ir.Piecewise):
+        yield node.inputs[0], node.knots.tolist()
+    elif isinstance(node, ir.Clip | ir.Check | ir.Step):
+        bounds = [node.threshold] if isinstance(node, ir.Step) else [node.low, node.high]
         for ref in node.inputs:
-            yield ref, [node.low, node.high]
-    elif isinstance(node, ir.Step):
-        for ref in node.inputs:
-            yield ref, [node.threshold]
+            yield ref, [bound for bound in bounds if abs(bound) < FLOAT32_LIMIT]
 
 
 def _origin(

@@ -6,7 +6,6 @@ would send rows the other way.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
@@ -14,7 +13,8 @@ from typing import cast
 import numpy as np
 
 from . import ir
-from .ir import FINITE, Block, Ref
+from .doubles import last
+from .ir import Block, Ref
 
 MAX_CENTER = 1e3
 """A scaler's center is folded into the bias up to this many scales: x * w - c * w cancels, and loses these digits."""
@@ -151,36 +151,12 @@ def _linear(factor: float, offset: float) -> Callable[[float], float]:
 def _preimage(f: Callable[[float], float], increasing: bool, allowed: _Range) -> _Range | None:
     """The range of x where f(x) is allowed, for a monotonic f; None where no finite x is."""
     if increasing:
-        low, high = _last(lambda x: f(-x) >= allowed.low), _last(lambda x: f(x) <= allowed.high)
+        low, high = last(lambda x: f(-x) >= allowed.low), last(lambda x: f(x) <= allowed.high)
     else:
-        low, high = _last(lambda x: f(-x) <= allowed.high), _last(lambda x: f(x) >= allowed.low)
+        low, high = last(lambda x: f(-x) <= allowed.high), last(lambda x: f(x) >= allowed.low)
     if low is None or high is None or -low > high:
         return None
     return _Range(-low, high, allowed.missing)
-
-
-def _last(holds: Callable[[float], bool]) -> float | None:
-    """The largest finite double where `holds`, which holds up to some point and not beyond it; None where nowhere."""
-    if holds(FINITE):
-        return FINITE
-    if not holds(-FINITE):
-        return None
-    low, high = _rank(-FINITE), _rank(FINITE)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if holds(_unrank(middle)) else (low, middle)
-    return _unrank(low)
-
-
-def _rank(x: float) -> int:
-    """The doubles numbered in their order."""
-    bits: int = struct.unpack("<q", struct.pack("<d", x))[0]
-    return bits if bits >= 0 else -(bits & 0x7FFF_FFFF_FFFF_FFFF)
-
-
-def _unrank(rank: int) -> float:
-    x: float = struct.unpack("<d", struct.pack("<q", abs(rank)))[0]
-    return x if rank >= 0 else -x
 
 
 def fold_scalers(program: ir.Program, small: frozenset[int] = frozenset()) -> ir.Program:

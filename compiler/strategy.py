@@ -81,6 +81,10 @@ def measure(program: ir.Program) -> Size:
             steps += _steps(node.forest)
         elif isinstance(node, ir.Affine):
             operations += int(np.count_nonzero(node.weights))
+        elif isinstance(node, ir.Kernel | ir.Neighbors):
+            operations += node.points.size * 4 + len(node.points) * (4 + node.width)
+        elif isinstance(node, ir.CouplePairwise):
+            operations += 30 * node.width**2
         elif isinstance(node, ir.Codes):
             categories += len(node.categories)
             operations += 1 + len(node.categories).bit_length()

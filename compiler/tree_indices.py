@@ -13,10 +13,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.interpolate import BSpline
+from scipy.sparse import issparse
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.multioutput import ClassifierChain, RegressorChain
 from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
 from sklearn.tree._tree import Tree
 from sklearn.utils import check_array
+
+from . import neighbor_trees
 
 CHECKED_TYPES = frozenset(
     {
@@ -27,9 +32,60 @@ CHECKED_TYPES = frozenset(
         "sklearn.utils.validation.check_array",
         # SimpleImputer keeps the dtype it was fitted on; skops rebuilds it from an empty array, which runs nothing.
         "numpy.dtype",
+        # Functions that FunctionTransformer calls with arrays; ufuncs are trusted by skops.
+        "numpy.clip",
+        "numpy.nan_to_num",
+        "numpy.fix",
+        # How FeatureAgglomeration pools columns.
+        "numpy.max",
+        "numpy.mean",
+        "numpy.min",
+        "numpy.sum",
+        # C++ follows its indices, which are checked.
+        "scipy.sparse._csr.csr_array",
+        "scipy.sparse._csr.csr_matrix",
+        # Plain Python of scikit-learn's, which does nothing before it is called with numbers.
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+        "sklearn.calibration._TemperatureScaling",
+        "sklearn.metrics._classification.balanced_accuracy_score",
+        "sklearn.metrics._scorer._CurveScorer",
+        "sklearn.metrics._scorer._PassthroughScorer",
+        "sklearn.metrics._scorer._Scorer",
+        "sklearn.model_selection._split.KFold",
+        "sklearn.model_selection._split.StratifiedKFold",
+        "sklearn.multiclass._ConstantPredictor",
+        "sklearn._loss.loss.HalfTweedieLossIdentity",
+        "sklearn.cluster._bisect_k_means._BisectingTree",
+        "sklearn.cluster._kmeans._kmeans_single_elkan",
+        "sklearn.cluster._kmeans._kmeans_single_lloyd",
+        "sklearn.feature_selection._mutual_info.mutual_info_classif",
+        "sklearn.feature_selection._mutual_info.mutual_info_regression",
+        "sklearn.feature_selection._univariate_selection.chi2",
+        "sklearn.feature_selection._univariate_selection.f_classif",
+        "sklearn.feature_selection._univariate_selection.f_regression",
+        "sklearn.feature_selection._univariate_selection.r_regression",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+        "sklearn.utils._bunch.Bunch",
+        "sklearn.utils._metadata_requests.MetadataRequest",
+        "sklearn.utils._metadata_requests.MethodMetadataRequest",
+        # Experimental in scikit-learn, and plain Python.
+        "sklearn.impute._iterative.IterativeImputer",
+        "sklearn.impute._iterative._ImputerTriplet",
+        "sklearn.model_selection._search_successive_halving.HalvingGridSearchCV",
+        "sklearn.model_selection._search_successive_halving.HalvingRandomSearchCV",
+        # In SplineTransformer. C++ reads its knots and coefficients; `asarray` is the function that wraps its result.
+        "scipy.interpolate._bsplines.BSpline",
+        "scipy._lib.array_api_compat.numpy._aliases.asarray",
+        *neighbor_trees.TREE_TYPES,
+        *neighbor_trees.KERNEL_TYPES,
     }
 )
 """What skops does not trust and `find_fault` covers."""
+
+_SPLINE = BSpline(np.array([0.0, 1.0]), np.zeros((1, 1)), 0)
+"""What a sound one is made of."""
 
 IntArray = npt.NDArray[np.integer[Any]]
 
@@ -43,13 +99,20 @@ def _fault(part: Any) -> str | None:
     sound = True
     if isinstance(part, partial):
         return None if part.func is check_array else f"holds a functools.partial of {part.func}"
-    if isinstance(part, Tree):
+    if neighbor_trees.is_tree(part):
+        sound = neighbor_trees.is_sound(part)
+    elif issparse(part):
+        sound = _is_sound_matrix(part)
+    elif isinstance(part, BSpline):
+        sound = _spline_is_sound(part)
+    elif isinstance(part, Tree):
         sound = _is_sound(part, part.n_features)
     elif hasattr(part, "tree_"):
         sound = isinstance(part.tree_, Tree) and part.tree_.n_features <= part.n_features_in_
     elif isinstance(part, (HistGradientBoostingClassifier, HistGradientBoostingRegressor)):
         sound = _histogram_trees_are_sound(part)
-    elif hasattr(part, "estimators_"):  # these hand rows to their trees without another look
+    elif hasattr(part, "estimators_") and not isinstance(part, (ClassifierChain, RegressorChain)):
+        # These hand rows to their trees without another look. Members of a chain read more columns than it does.
         members = part.estimators_.ravel() if isinstance(part.estimators_, np.ndarray) else part.estimators_
         trees = [member.tree_ for member in members if hasattr(member, "tree_")]
         sound = all(isinstance(t, Tree) and t.n_features <= part.n_features_in_ for t in trees)
@@ -62,6 +125,31 @@ def _is_sound(tree: Tree, n_features: int) -> bool:
     inner = tree.children_left != -1
     return _are_children(tree.children_left, inner, tree.node_count) and (
         _are_children(tree.children_right, inner, tree.node_count) and _are_below(tree.feature[inner], n_features)
+    )
+
+
+def _is_sound_matrix(matrix: Any) -> bool:
+    try:
+        matrix.check_format(full_check=True)
+    except (AttributeError, TypeError, ValueError):
+        return False
+    return True
+
+
+def _spline_is_sound(spline: BSpline) -> bool:
+    """Whether there are as many knots and coefficients as its degree says, in the types that C++ takes them for."""
+    state = vars(spline)
+    if set(state) != set(vars(_SPLINE)) or not isinstance(state["k"], int) or state["_asarray"] is not _SPLINE._asarray:
+        return False
+    t, c, k = state["_t"], state["_c"], state["k"]
+    arrays = [array for array in (t, c) if type(array) is np.ndarray and array.dtype == np.float64]
+    return (
+        len(arrays) == 2
+        and (t.ndim, c.ndim) == (1, 2)
+        and 0 <= k < len(t)
+        and len(t) >= 2 * k + 2
+        and len(c) == len(t) - k - 1
+        and bool(np.all(np.diff(t) >= 0))
     )
 
 

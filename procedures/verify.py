@@ -66,6 +66,8 @@ def gate(  # noqa: PLR0913
         made_up = adversarial(space, synthetic_bases(space, *bound.statistics()))
         answers = oracle.answers(made_up.columns)
         trial = _Trial(cursor, bound, it)
+        if artifact.approximation:
+            trial.note(f"within {artifact.tolerance:.1e}: {artifact.approximation}")
         trial.made_up(made_up, answers)
         trial.real(oracle, space)
         return trial.report(), _encode(it, made_up, answers)
@@ -137,6 +139,10 @@ class _Trial:
         self._notes: list[str] = []
         self._made_up = self._real = self._refused = 0
         self._seconds = 0.0
+
+    def note(self, text: str) -> None:
+        """Adds a sentence to the report."""
+        self._notes.append(text)
 
     def made_up(self, cases: Cases, answers: Answers) -> None:
         """Compares made-up rows."""

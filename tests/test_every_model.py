@@ -76,6 +76,7 @@ def deployed(connection: Any, name: str, strategy: Strategy | None) -> None:
     assert report.rows > report.refused_rows
     assert {f.suffix for f in deployment.artifact.functions} == set(report.functions)
     limit = 0.0 if example.exact and deployment.artifact.kind is not ir.ModelKind.TRANSFORMER else 1e-12
+    limit = program.tolerance if program.approximation else limit
     assert report.max_difference <= limit
 
 

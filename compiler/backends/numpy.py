@@ -11,9 +11,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from .. import ir
+from .coupling_functions import couple
+from .kernel_functions import kernel
+from .neighbor_functions import neighbors
+from .onnx_session import subgraph
 
 Values = npt.NDArray[Any]
 N = TypeVar("N", bound=ir.Node)
@@ -84,7 +88,8 @@ def _is_missing(x: Values) -> npt.NDArray[np.bool_]:
 
 
 def _fill_text(node: ir.FillText, x: Values) -> Values:
-    return np.where(_is_missing(x), np.array(node.fill, dtype=object), x)
+    replaced = _is_missing(x) if node.marker is None else np.equal(x, node.marker, dtype=object).astype(bool)
+    return np.where(replaced, np.array(node.fill, dtype=object), x)
 
 
 def _codes(node: ir.Codes, x: Values) -> Values:
@@ -107,7 +112,7 @@ def _lookup(node: ir.Lookup, x: Values) -> Values:
 
 def _trees(node: ir.Trees, x: Values) -> Values:
     forest = node.forest
-    total = np.tile(node.base, (len(x), 1))
+    total: Values = np.tile(node.base, (len(x), 1)).astype(np.float32 if node.single else np.float64)
     sets = [np.array(s) for s in forest.category_sets]
     for root, output in zip(forest.roots, forest.output, strict=True):
         at = np.full(len(x), root)
@@ -124,10 +129,10 @@ def _trees(node: ir.Trees, x: Values) -> Values:
             at[rows] = np.where(left, forest.left[nodes], forest.right[nodes])
             active = forest.feature[at] >= 0
         if output < 0:
-            total += forest.value[at]
+            total = total + forest.value[at].astype(total.dtype)
         else:
-            total[:, output] += forest.value[at, 0]
-    return total
+            total[:, output] = total[:, output] + forest.value[at, 0].astype(total.dtype)
+    return total.astype(np.float64)
 
 
 def _softmax(node: ir.Softmax, x: Values) -> Values:
@@ -163,6 +168,13 @@ def _reduce(node: ir.Reduce, x: Values) -> Values:
     return reduced
 
 
+def _weighted_median(node: ir.WeightedMedian, x: Values) -> Values:
+    order = np.argsort(x, axis=1)
+    running = np.cumsum(node.weights[order], axis=1)
+    first = (running >= 0.5 * running[:, -1:]).argmax(axis=1)[:, np.newaxis]
+    return np.take_along_axis(x, np.take_along_axis(order, first, axis=1), axis=1)
+
+
 def _piecewise(node: ir.Piecewise, x: Values) -> Values:
     piece = np.searchsorted(node.knots, x[:, 0], side="right")
     coefficients = node.coefficients[piece]
@@ -176,6 +188,7 @@ def _piecewise(node: ir.Piecewise, x: Values) -> Values:
 
 UFUNCS: dict[ir.Op, Callable[[Values], Values]] = {
     ir.Op.EXP: np.exp,
+    ir.Op.EXP2: lambda x: np.power(2.0, x),  # not np.exp2, which rounds otherwise
     ir.Op.EXPM1: np.expm1,
     ir.Op.LOG: np.log,
     ir.Op.LOG1P: np.log1p,
@@ -194,7 +207,13 @@ UFUNCS: dict[ir.Op, Callable[[Values], Values]] = {
     ir.Op.SIN: np.sin,
     ir.Op.COS: np.cos,
     ir.Op.TANH: np.tanh,
+    ir.Op.SINH: np.sinh,
+    ir.Op.COSH: np.cosh,
+    ir.Op.ARCSINH: np.arcsinh,
+    ir.Op.ARCTAN: np.arctan,
     ir.Op.NORMAL_QUANTILE: ndtri,
+    ir.Op.FLOAT32: lambda x: x.astype(np.float32).astype(np.float64),
+    ir.Op.NORMAL_CDF: ndtr,
 }
 """Every function of `Elementwise`."""
 
@@ -214,13 +233,18 @@ INTERPRETERS: dict[type[ir.Node], Callable[[Any, Values], Values]] = {
     ir.Multiply: _multiply,
     ir.Divide: _divide,
     ir.Reduce: _reduce,
+    ir.WeightedMedian: _weighted_median,
     ir.Elementwise: lambda node, x: UFUNCS[node.op](x),
     ir.Piecewise: _piecewise,
     ir.Trees: _trees,
+    ir.Kernel: kernel,
+    ir.Neighbors: neighbors,
+    ir.CouplePairwise: couple,
     ir.Sigmoid: lambda node, x: np.where(x >= 0, 1 / (1 + np.exp(-x)), np.exp(x) / (1 + np.exp(x))),
     ir.Softmax: _softmax,
     ir.Normalize: _normalize,
     ir.ArgMax: lambda node, x: x.argmax(axis=1).astype(np.float64).reshape(-1, 1),
     ir.Step: lambda node, x: (x >= node.threshold if node.inclusive else x > node.threshold).astype(np.float64),
+    ir.Subgraph: subgraph,
 }
 """Every kind of node but Input and Constant, which read nothing."""

@@ -18,8 +18,13 @@ import numpy as np
 import onnx
 
 from .. import ir
+from .onnx_coupling import couple
 from .onnx_curves import elementwise, piecewise
 from .onnx_graph import FEATURES, ML_DOMAIN, Exporter, GraphWriter, refuse_overflow
+from .onnx_kernels import kernel
+from .onnx_medians import weighted_median
+from .onnx_neighbors import neighbors
+from .onnx_subgraph import ml_opset, opset, subgraph
 from .onnx_trees import trees
 
 OUTPUTS = "outputs"
@@ -43,7 +48,7 @@ def export(program: ir.Program) -> bytes:
 
 
 def _model(program: ir.Program) -> onnx.ModelProto:
-    writer = GraphWriter()
+    writer = GraphWriter(opset=opset(program, OPSET))
     features = program.features()
     sources: dict[ir.Ref, tuple[str, int, int]] = {
         ref: (FEATURES, position, len(features)) for position, ref in enumerate(features)
@@ -64,12 +69,18 @@ def _model(program: ir.Program) -> onnx.ModelProto:
         [onnx.helper.make_tensor_value_info(OUTPUTS, onnx.TensorProto.DOUBLE, ["rows", n_outputs])],
         writer.initializers,
     )
-    domains = [onnx.helper.make_opsetid("", OPSET)]
-    if any(node.domain == ML_DOMAIN for node in writer.nodes):
-        domains.append(onnx.helper.make_opsetid(ML_DOMAIN, ML_OPSET))
+    domains = [onnx.helper.make_opsetid("", writer.opset)]
+    ml_version = ml_opset(program, writer.nodes, ML_OPSET)
+    if ml_version is not None:
+        domains.append(onnx.helper.make_opsetid(ML_DOMAIN, ml_version))
     model = onnx.helper.make_model(graph, opset_imports=domains, ir_version=IR_VERSION, producer_name="pgscore")
     onnx.helper.set_model_props(
-        model, {"features": json.dumps(_names(program)), "outputs": json.dumps(_outputs(program))}
+        model,
+        {
+            "features": json.dumps(_names(program)),
+            "outputs": json.dumps(_outputs(program)),
+            "kind": json.dumps(program.kind.value),
+        },
     )
     return model
 
@@ -258,13 +269,18 @@ EXPORTERS: dict[type[ir.Node], Exporter] = {
     ir.Multiply: _multiply,
     ir.Divide: _divide,
     ir.Reduce: _reduce,
+    ir.WeightedMedian: weighted_median,
     ir.Elementwise: elementwise,
     ir.Piecewise: piecewise,
     ir.Trees: _trees,
+    ir.Kernel: kernel,
+    ir.Neighbors: neighbors,
+    ir.CouplePairwise: couple,
     ir.Sigmoid: _sigmoid,
     ir.Softmax: _softmax,
     ir.Normalize: _normalize,
     ir.ArgMax: _arg_max,
     ir.Step: _step,
+    ir.Subgraph: subgraph,
 }
 """Every kind of node but Input, which is a column of `features`, and FillText: text is SQL's part."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,25 +21,28 @@ ML_DOMAIN = "ai.onnx.ml"
 class GraphWriter:
     """Collects operators and constants. Names of tensors are made up: only the input and the output have lasting ones.
 
-    Every block is a tensor of doubles (rows, width). `refused` collects tensors of booleans (rows, 1).
+    Every block is a tensor of doubles (rows, width). `refused` collects tensors of booleans (rows, 1). `opset` is the
+    version of ONNX's own domain that the graph is written for, `prefix` starts the names.
     """
 
     nodes: list[Any] = field(default_factory=list)
     initializers: list[Any] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    opset: int = 18
+    prefix: str = "t"
     _constants: dict[tuple[str, tuple[int, ...], bytes], str] = field(default_factory=dict)
     _rows: str | None = None
 
     def op(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Appends an operator with one output, and gives the output's name."""
-        name = f"t{len(self.nodes)}"
+        name = f"{self.prefix}{len(self.nodes)}"
         self.nodes.append(onnx.helper.make_node(kind, inputs, [name], domain=domain, **attributes))
         return name
 
     def append(self, node: Any, *inputs: str) -> str:
         """Appends an operator that was built elsewhere, and gives the name of its one output."""
         node.input.extend(inputs)
-        node.output.append(f"t{len(self.nodes)}")
+        node.output.append(f"{self.prefix}{len(self.nodes)}")
         self.nodes.append(node)
         return str(node.output[0])
 
@@ -51,6 +54,10 @@ class GraphWriter:
             self._constants[key] = f"c{len(self._constants)}"
             self.initializers.append(numpy_helper.from_array(array, self._constants[key]))
         return self._constants[key]
+
+    def nested(self) -> GraphWriter:
+        """A writer for the body of a loop: names of its own, constants of the graph around it."""
+        return replace(self, nodes=[], refused=[], prefix=f"{self.prefix}{len(self.nodes)}_")
 
     def columns(self, tensor: str, indices: list[int]) -> str:
         """The chosen columns of a block."""

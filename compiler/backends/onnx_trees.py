@@ -40,6 +40,8 @@ def trees(node: ir.Trees, x: str, writer: GraphWriter) -> str:
     x, forest = _with_sets_as_columns(forest, x, len(node.inputs), writer)
     if not (forest.feature >= 0).any():
         x = writer.fill(np.zeros(1))
+    if node.single:
+        return _sum_in_float32(_one_output_each(forest, node.width), node.base, x, writer)
     if node.width > _MOST_COPIES and (forest.output == -1).all():
         return _sum_of_leaf_rows(forest, node.base, x, writer)
     return writer.append(_ensemble(_one_output_each(forest, node.width), node.base), x)
@@ -59,6 +61,20 @@ def _sum_of_leaf_rows(forest: ir.Forest, base: FloatArray, x: str, writer: Graph
     rows = writer.op("Gather", writer.constant(np.vstack([forest.value, base])), index, axis=0)
     sums = writer.op("CumSum", rows, writer.constant(1, np.int64))
     return writer.op("Gather", sums, writer.constant(forest.n_trees, np.int64), axis=1)
+
+
+def _sum_in_float32(forest: ir.Forest, base: FloatArray, x: str, writer: GraphWriter) -> str:
+    """Each tree gives its leaf's value, which CumSum adds to the base in order, in float32."""
+    apart = dataclasses.replace(forest, output=np.arange(forest.n_trees))
+    leaves = writer.append(_ensemble(apart, np.zeros(forest.n_trees)), x)
+    columns = []
+    for output, start in enumerate(base):
+        chosen = np.flatnonzero(forest.output == output)
+        terms = writer.op("Concat", writer.fill(np.array([start])), writer.columns(leaves, chosen.tolist()), axis=1)
+        single = writer.op("Cast", terms, to=onnx.TensorProto.FLOAT)
+        sums = writer.op("CumSum", single, writer.constant(1, np.int64))
+        columns.append(writer.columns(sums, [len(chosen)]))
+    return writer.op("Cast", writer.op("Concat", *columns, axis=1), to=onnx.TensorProto.DOUBLE)
 
 
 def _with_sets_as_columns(forest: ir.Forest, x: str, width: int, writer: GraphWriter) -> tuple[str, ir.Forest]:

@@ -15,8 +15,9 @@ import numpy as np
 from pgscore.quoting import number
 
 from .. import ir
-from ..fact import EXP_HIGH, EXP_LOW, UNDERFLOW, Fact
-from ..ir import Op, Ref
+from ..fact import EXP2_END, EXP2_LOW, EXP_HIGH, EXP_LOW, FLOAT32_SMALLEST, UNDERFLOW, Fact
+from ..ir import FLOAT32_LIMIT, Op, Ref
+from .normal_cdf import CENTRE, END, FAR_SIDE, ROOT_HALF, SIDE
 from .normal_quantile import EXP_MINUS_2, FAR_TAIL, MIDDLE, ROOT_2PI, TAIL, Ratio
 from .sql_scope import Scope
 from .sql_text import INFINITY, Form, Kind, Value, case, double, flushed, without_nan
@@ -55,6 +56,17 @@ def _exp(x: Value, fact: Fact) -> Value:
         return Value(case(low, exp), Kind.FLOAT, Form.ATOM)
     within = f"{x.operand} <= {number(EXP_HIGH)}"
     return _branches(*low, (within, exp), (f"{x.operand} > {number(EXP_HIGH)}", INFINITY))
+
+
+def _exp2(x: Value, fact: Fact) -> Value:
+    power = f"power({number(2.0)}, {x.sql})"
+    if fact.low >= EXP2_LOW and fact.high < EXP2_END:
+        return Value(power, Kind.FLOAT, Form.ATOM)
+    return _branches(
+        (f"{x.operand} < {number(EXP2_LOW)}", ZERO),
+        (f"{x.operand} < {number(EXP2_END)}", power),
+        (f"{x.operand} >= {number(EXP2_END)}", INFINITY),
+    )
 
 
 def _expm1(x: Value, fact: Fact) -> Value:
@@ -126,6 +138,18 @@ def _periodic(name: str) -> Callable[[Value, Fact], Value]:
     return curve
 
 
+def _float32(x: Value, fact: Fact) -> Value:
+    """The nearest float32. PostgreSQL raises where a cast over- or underflows, which it does from half a unit on."""
+    single = f"{x.operand}::real::float8"
+    branches = []
+    if fact.tiny <= FLOAT32_SMALLEST / 2:
+        branches.append((f"abs({x.sql}) <= {number(FLOAT32_SMALLEST / 2)}", ZERO))
+    if max(-fact.low, fact.high) > FLOAT32_LIMIT:
+        branches.append((f"{x.operand} > {number(FLOAT32_LIMIT)}", INFINITY))
+        branches.append((f"{x.operand} < {number(-FLOAT32_LIMIT)}", f"- {INFINITY}"))
+    return Value(case(branches, single), Kind.FLOAT, Form.ATOM)
+
+
 def _normal_quantile(x: Value, _fact: Fact) -> Value:
     """The number below which a standard normal variable falls with probability x."""
     centred = f"({x.operand} - {number(0.5)})"
@@ -150,6 +174,23 @@ def _tail(y: str) -> str:
     return f"({r} - ln({r}) / {r} - {correction})"
 
 
+def _normal_cdf(x: Value, _fact: Fact) -> Value:
+    """The probability that a standard normal variable falls below x."""
+    z = f"({x.operand} * {number(ROOT_HALF)})"
+    erf = f"{z} * {_ratio(CENTRE, f'({z} * {z})')}"
+    size = f"abs({z})"
+    side = case([(f"{size} < {number(8.0)}", _ratio(SIDE, size))], _ratio(FAR_SIDE, size))
+    half_erfc = f"{number(0.5)} * (exp(- ({z} * {z})) * {side})"
+    return _branches(
+        (f"abs({x.sql}) < {number(1e-17)}", number(0.5)),
+        (f"{size} < {ONE}", f"{number(0.5)} + {number(0.5)} * ({erf})"),
+        (f"{x.operand} < {number(-END)}", ZERO),
+        (f"{x.operand} > {number(END)}", ONE),
+        (f"{x.operand} < {ZERO}", half_erfc),
+        (f"{x.operand} > {ZERO}", f"{ONE} - {half_erfc}"),
+    )
+
+
 def _ratio(table: Ratio, x: str) -> str:
     return f"({_horner(table[0], x)} / {_horner(table[1], x)})"
 
@@ -164,6 +205,7 @@ def _horner(coefficients: Sequence[float], x: str) -> str:
 
 CURVES: dict[Op, Callable[[Value, Fact], Value]] = {
     Op.EXP: _exp,
+    Op.EXP2: _exp2,
     Op.EXPM1: _expm1,
     Op.LOG: _logarithm(None),
     Op.LOG1P: _log1p,
@@ -182,7 +224,13 @@ CURVES: dict[Op, Callable[[Value, Fact], Value]] = {
     Op.SIN: _periodic("sin"),
     Op.COS: _periodic("cos"),
     Op.TANH: _call("tanh"),
+    Op.SINH: _call("sinh"),
+    Op.COSH: _call("cosh"),
+    Op.ARCSINH: _call("asinh"),
+    Op.ARCTAN: _call("atan"),
     Op.NORMAL_QUANTILE: _normal_quantile,
+    Op.FLOAT32: _float32,
+    Op.NORMAL_CDF: _normal_cdf,
 }
 """Every function of `ir.Elementwise`, of a double that is not NaN."""
 

@@ -19,8 +19,13 @@ from .. import ir
 from ..artifact import SqlType, Template
 from ..fact import EXP_HIGH, EXP_LOW, SMALLEST, UNDERFLOW, Fact
 from ..ir import Ref
+from .sql_coupling import couple
 from .sql_curves import elementwise, piecewise
+from .sql_kernels import kernel
+from .sql_medians import weighted_median
+from .sql_neighbors import neighbors
 from .sql_scope import MAX_ARGUMENTS, Scope, present
+from .sql_subgraph import subgraph
 from .sql_text import (
     INFINITY,
     SEARCH_FROM,
@@ -90,6 +95,9 @@ def _impute(node: ir.Impute, ref: Ref, scope: Scope) -> Value:
 
 def _fill_text(node: ir.FillText, ref: Ref, scope: Scope) -> Value:
     value, fill = scope[node.inputs[ref.column]], node.fill[ref.column]
+    if node.marker is not None:
+        sql = case([(f"{value.operand} = {text(node.marker)}", text(fill))], value.sql)
+        return replace(value, sql=sql, form=Form.ATOM)
     return Value(f"coalesce({value.sql}, {text(fill)})", Kind.TEXT, Form.ATOM) if value.missing else value
 
 
@@ -134,12 +142,16 @@ def _multiply_add(node: ir.MultiplyAdd, ref: Ref, scope: Scope) -> Value:
 
 def _clip(node: ir.Clip, ref: Ref, scope: Scope) -> Value:
     value = double(scope[node.inputs[ref.column]])
-    low, high = number(node.low), number(node.high)
+    low = number(node.low) if node.low > -math.inf else None
+    high = number(node.high) if node.high < math.inf else None
+    if not low and not high:
+        return value
     if not value.missing:
-        return replace(value, sql=f"least(greatest({value.sql}, {low}), {high})", form=Form.ATOM)
+        raised = f"greatest({value.sql}, {low})" if low else value.sql
+        return replace(value, sql=f"least({raised}, {high})" if high else raised, form=Form.ATOM)
     value, sql = without_nan(value), without_nan(value).operand
-    clipped = case([(f"{sql} < {low}", low), (f"{sql} > {high}", high)], sql)
-    return replace(value, sql=clipped, form=Form.ATOM)
+    branches = [*([(f"{sql} < {low}", low)] if low else []), *([(f"{sql} > {high}", high)] if high else [])]
+    return replace(value, sql=case(branches, sql), form=Form.ATOM)
 
 
 def _select(node: ir.Select, ref: Ref, scope: Scope) -> Value:
@@ -332,16 +344,21 @@ NODES: dict[type[ir.Node], Callable[[Any, Ref, Scope], Value]] = {
     ir.Clip: _clip,
     ir.Affine: _affine,
     ir.Trees: trees,
+    ir.Kernel: kernel,
+    ir.Neighbors: neighbors,
+    ir.CouplePairwise: couple,
     ir.Sigmoid: _sigmoid,
     ir.Softmax: _softmax,
     ir.Multiply: _multiply,
     ir.Divide: _divide,
     ir.Reduce: _reduce,
+    ir.WeightedMedian: weighted_median,
     ir.Elementwise: elementwise,
     ir.Piecewise: piecewise,
     ir.Normalize: _normalize,
     ir.ArgMax: _arg_max,
     ir.Step: _step,
+    ir.Subgraph: subgraph,
 }
 """Every kind of node. Checks are conditions of the row (sql.py), their columns pass through."""
 

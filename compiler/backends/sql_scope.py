@@ -142,9 +142,11 @@ def _reads(node: ir.Node, wanted: list[int], facts: Facts) -> list[int]:
             reads = np.count_nonzero(node.weights[wanted], axis=0).tolist()
         case ir.OneHot() | ir.Lookup():
             reads = [len(wanted)]
+        case ir.WeightedMedian():
+            reads = [2 * len(node.inputs)] * len(node.inputs)
         case ir.Softmax() | ir.Normalize() | ir.ArgMax():
             reads = [2] * len(node.inputs)
-        case ir.Elementwise() | ir.Piecewise() | ir.Divide():
+        case ir.Elementwise() | ir.Piecewise() | ir.Divide() | ir.Kernel() | ir.Neighbors() | ir.CouplePairwise():
             reads = [2] * len(node.inputs)  # often more; a second variable costs nothing
         case ir.Clip():
             reads = [(3 if facts.of[ref].missing else 1) if c in wanted else 0 for c, ref in enumerate(node.inputs)]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+import numpy as np
 
 from pgscore.quoting import number
 
@@ -21,6 +23,7 @@ from .sql_text import (
     constant,
     double,
     equals,
+    indent,
     integer,
     literals,
     member,
@@ -49,8 +52,9 @@ def trees(node: ir.Trees, ref: Ref, scope: Scope) -> Value:
     if scope.variables:
         return scope.shared(ref.node, lambda: _in_variables(node, ref.node, scope))[ref.column]
     splits = _Splits(node, scope)
-    leaves = _leaves(node.forest)
-    terms = [number(float(node.base[ref.column]))] if node.base[ref.column] else []
+    write = single if node.single else number
+    leaves = _leaves(node.forest, write)
+    terms = [write(float(node.base[ref.column]))] if node.base[ref.column] else []
     size = 0
     for root, output in zip(node.forest.roots.tolist(), node.forest.output.tolist(), strict=True):
         if output in (-1, ref.column):
@@ -60,6 +64,8 @@ def trees(node: ir.Trees, ref: Ref, scope: Scope) -> Value:
                 raise TooLargeError
     if not terms:
         return constant(0.0)
+    if node.single:
+        return Value("(" + indent("\n" + "\n+ ".join(terms)) + "\n)::float8", Kind.FLOAT, Form.ATOM)
     return Value("\n+ ".join(terms), Kind.FLOAT, Form.COMPOUND if len(terms) > 1 else Form.ATOM)
 
 
@@ -70,9 +76,10 @@ def _in_variables(node: ir.Trees, position: int, scope: Scope) -> dict[int, Valu
     four splits. A tree that adds to several outputs first finds its leaf, and then looks up what it adds to each.
     """
     splits = _Splits(node, scope)
-    leaves = _leaves(node.forest)
+    write, kind, array = (single, "real", "real") if node.single else (number, "double precision", "float8")
+    leaves = _leaves(node.forest, write)
     wanted = scope.wanted(position)
-    sums = {c: scope.variable("double precision", number(float(node.base[c])), "sum") for c in wanted}
+    sums = {c: scope.variable(kind, write(float(node.base[c])), "sum") for c in wanted}
     several = len(wanted) > 1 and bool((node.forest.output < 0).any())
     leaf = scope.variable("integer", "NULL", "leaf") if several else ""
     terms: dict[int, list[str]] = {c: [] for c in wanted}
@@ -86,10 +93,17 @@ def _in_variables(node: ir.Trees, position: int, scope: Scope) -> dict[int, Valu
             scope.assign(leaf, splits.case(root, _Numbered([leaves[c].values for c in wanted], rows)))
             for position_in_row, c in enumerate(wanted):
                 table = ",".join(repr(row[position_in_row]) for row in rows)
-                scope.assign(sums[c], f"{sums[c]} + ('{{{table}}}'::float8[])[{leaf}]")
+                scope.assign(sums[c], f"{sums[c]} + ('{{{table}}}'::{array}[])[{leaf}]")
     for c in wanted:
         _flush(scope, sums[c], terms[c])
+    if node.single:
+        return {c: Value(f"{name}::float8", Kind.FLOAT, Form.ATOM) for c, name in sums.items()}
     return {c: Value(name, Kind.FLOAT, Form.SIMPLE) for c, name in sums.items()}
+
+
+def single(value: float) -> str:
+    """The float32 as a typed literal with the shortest digits that give it back. Sums of these are float32 too."""
+    return f"'{np.float32(value)!s}'::real"
 
 
 def _add(scope: Scope, name: str, terms: list[str], term: str) -> None:
@@ -110,9 +124,10 @@ class _Leaves:
     """What the leaves add to one output, as literals."""
 
     values: list[float]
+    write: Callable[[float], str]
 
     def __getitem__(self, at: int) -> str:
-        return number(self.values[at])
+        return self.write(self.values[at])
 
 
 @dataclass(frozen=True)
@@ -126,8 +141,8 @@ class _Numbered:
         return self.rows.setdefault(tuple(column[at] for column in self.columns), str(len(self.rows) + 1))
 
 
-def _leaves(forest: ir.Forest) -> list[_Leaves]:
-    return [_Leaves(column.tolist()) for column in forest.value.T]
+def _leaves(forest: ir.Forest, write: Callable[[float], str]) -> list[_Leaves]:
+    return [_Leaves(column.tolist(), write) for column in forest.value.T]
 
 
 class _Splits:

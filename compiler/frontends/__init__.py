@@ -13,23 +13,87 @@ from types import ModuleType
 from typing import Any
 
 from .. import ir
-from . import cluster, compose, encoders, gradient_boosting, linear, preprocessing, trees
+from ..onnx_model import OnnxModel
+from . import (
+    calibration,
+    catboost,
+    centroids,
+    cluster,
+    compose,
+    covariance,
+    cross_decomposition,
+    decomposition,
+    discretize,
+    discriminant,
+    dummy,
+    encoders,
+    ensemble,
+    functions,
+    gradient_boosting,
+    imputers,
+    isotonic,
+    kernel_models,
+    lightgbm,
+    linear,
+    linear_classifiers,
+    meta,
+    mixture,
+    multiclass,
+    multioutput,
+    naive_bayes,
+    neighbors,
+    neural,
+    onnx_files,
+    outliers,
+    polynomial,
+    power,
+    preprocessing,
+    projection,
+    quantile,
+    selection,
+    splines,
+    svm,
+    trees,
+    voting,
+    xgboost,
+)
 from .builder import Builder, Frontend
 
-FAMILIES: Mapping[str, ModuleType] = {
-    "composition": compose,
-    "scaling and filling": preprocessing,
-    "encoding": encoders,
-    "linear models": linear,
-    "trees and forests": trees,
-    "gradient boosting": gradient_boosting,
-    "clusters": cluster,
+FAMILIES: Mapping[str, tuple[ModuleType, ...]] = {
+    "composition": (compose, meta),
+    "scaling, bins and curves": (preprocessing, discretize, power, quantile, polynomial, splines, functions),
+    "missing values": (imputers,),
+    "encoding": (encoders,),
+    "decomposition and projection": (decomposition, projection),
+    "feature selection": (selection,),
+    "linear models": (linear, linear_classifiers, cross_decomposition, isotonic),
+    "naive Bayes and discriminant analysis": (naive_bayes, discriminant),
+    "trees and forests": (trees,),
+    "ensembles": (gradient_boosting, ensemble, voting),
+    "LightGBM": (lightgbm,),
+    "XGBoost": (xgboost,),
+    "CatBoost": (catboost,),
+    "kernels": (svm, kernel_models),
+    "neighbours": (neighbors, centroids),
+    "neural networks": (neural,),
+    "clusters and mixtures": (cluster, mixture),
+    "outliers": (outliers, covariance),
+    "several targets and classes": (multioutput, multiclass),
+    "calibration and baselines": (calibration, dummy),
+    "ONNX files": (onnx_files,),
 }
-"""The module of each family, in the order of the documentation: FRONTENDS, perhaps NOTES and REFUSED (support.py)."""
+"""The modules of each family, in the order of the documentation. Each has FRONTENDS, perhaps NOTES and REFUSED."""
 
-FRONTENDS: Mapping[type, Frontend] = {
-    cls: frontend for family in FAMILIES.values() for cls, frontend in family.FRONTENDS.items()
+MODULES: tuple[ModuleType, ...] = tuple(module for modules in FAMILIES.values() for module in modules)
+
+FRONTENDS: Mapping[type | str, Frontend] = {
+    cls: frontend for module in MODULES for cls, frontend in module.FRONTENDS.items()
 }
+
+REFUSED: Mapping[type | str, tuple[str, str]] = {
+    cls: why for module in MODULES for cls, why in getattr(module, "REFUSED", {}).items()
+}
+"""Estimators that cannot be compiled exactly: the reason and the way forward."""
 
 
 def to_program(estimator: Any) -> ir.Program:
@@ -37,5 +101,7 @@ def to_program(estimator: Any) -> ir.Program:
 
     Raises UnsupportedError, naming the step, for anything that cannot be compiled exactly.
     """
-    builder = Builder(compose.input_names(estimator), FRONTENDS)
+    if isinstance(estimator, OnnxModel):
+        return onnx_files.program(estimator)
+    builder = Builder(compose.input_names(estimator), FRONTENDS, REFUSED)
     return builder.finish(builder.convert(estimator, builder.inputs))

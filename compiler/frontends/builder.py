@@ -43,6 +43,11 @@ Frontend = Callable[[Any, Block, "Builder"], Block | Predictions]
 """(fitted estimator, its input columns, builder) -> the columns a transformer makes, or a predictor's `Predictions`."""
 
 
+def qualified(cls: type) -> str:
+    """The class by name, as optional libraries are registered: `lightgbm.sklearn.LGBMClassifier`."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
 @dataclass
 class Builder:
     """Collects nodes. One `Input` node stands for each input column, in order, before all others.
@@ -52,14 +57,21 @@ class Builder:
     """
 
     names: Sequence[str]
-    frontends: Mapping[type, Frontend] = field(default_factory=dict)
+    frontends: Mapping[type | str, Frontend] = field(default_factory=dict)
+    refused: Mapping[type | str, tuple[str, str]] = field(default_factory=dict)
+    """Estimators that are refused for a reason that is known, with the way forward."""
     sparse: bool = False
     """Whether scikit-learn gives the current step a sparse matrix, on which some steps compute in another way."""
+    transforming: bool = False
+    """Whether the current step is asked for what its `transform` gives, and not for predictions that it also has."""
     nodes: list[ir.Node] = field(default_factory=list)
     _path: list[str] = field(default_factory=list)
     _dtypes: dict[int, Dtype] = field(default_factory=dict)
     _none: dict[int, bool] = field(default_factory=dict)
     _objects: set[int] = field(default_factory=set)
+    _categories: dict[int, tuple[ir.Label, ...]] = field(default_factory=dict)
+    _closed: set[int] = field(default_factory=set)
+    _checked: dict[tuple[Block, bool, float], Block] = field(default_factory=dict)
     _tolerance: float = ir.TOLERANCE
     _approximation: str = ""
 
@@ -96,9 +108,12 @@ class Builder:
         it may override anything.
         """
         name = type(estimator).__name__
-        frontend = self.frontends.get(type(estimator))
+        frontend = self.frontends.get(type(estimator)) or self.frontends.get(qualified(type(estimator)))
         if frontend is None:
-            self.refuse(f"{name} has no exact form in SQL", "see `pgscore check --list`")
+            known = self.refused.get(type(estimator)) or self.refused.get(qualified(type(estimator)))
+            from .fallback import through_skl2onnx  # imports this module
+
+            return through_skl2onnx(estimator, columns, self, known)
         try:
             check_is_fitted(estimator)
         except NotFittedError:
@@ -107,7 +122,7 @@ class Builder:
 
     def transform(self, estimator: Any, columns: Block) -> Block:
         """As `convert`, for a part whose `transform` is wanted; refuses a part that is compiled for its predictions."""
-        result = self.convert(estimator, columns)
+        result = self._convert(estimator, columns, transforming=True)
         if not isinstance(result, Predictions):
             return result
         if result.transform is None:
@@ -119,15 +134,22 @@ class Builder:
 
     def predictions(self, estimator: Any, columns: Block) -> Predictions:
         """As `convert`, for a part whose predictions are wanted, such as a member of an ensemble."""
-        result = self.convert(estimator, columns)
+        result = self._convert(estimator, columns, transforming=False)
         if not isinstance(result, Predictions):
             self.refuse(f"{type(estimator).__name__} predicts nothing", "put a predictor in its place")
         return result
 
+    def _convert(self, estimator: Any, columns: Block, *, transforming: bool) -> Block | Predictions:
+        before, self.transforming = self.transforming, transforming
+        try:
+            return self.convert(estimator, columns)
+        finally:
+            self.transforming = before
+
     def approximate(self, tolerance: float, reason: str) -> None:
         """Says that the model itself computes in fewer digits, so that its numbers are met within `tolerance` only."""
-        if tolerance > self._tolerance:
-            self._tolerance, self._approximation = tolerance, reason
+        if tolerance > self._tolerance or not self._approximation:
+            self._tolerance, self._approximation = max(tolerance, self._tolerance), reason
 
     def add(self, node: ir.Node) -> Block:
         """Appends the node and gives its columns. Its inputs must have the dtype the node takes (`numbers`, `text`)."""
@@ -175,6 +197,18 @@ class Builder:
         if index is not None:
             self._objects.add(index)
 
+    def learned_categories(self, ref: Ref, categories: tuple[ir.Label, ...], *, closed: bool = False) -> None:
+        """Says that this column had the dtype of pandas' categories in training, these in this order.
+
+        `closed`: the model refuses others.
+        """
+        index = self._input(ref)
+        if index is None:
+            self.refuse("takes categories that another step computes", "give them as they are in the table")
+        self._categories[index] = categories
+        if closed:
+            self._closed.add(index)
+
     def _input(self, ref: Ref) -> int | None:
         """The number of the input column that this is, if it is one as it came in."""
         node = self.nodes[ref.node]
@@ -185,7 +219,10 @@ class Builder:
 
     def finite(self, refs: Block, *, missing: bool = False, limit: float = ir.FINITE) -> Block:
         """The columns, with rows refused where scikit-learn's check_array refuses them: beyond ±limit, or missing."""
-        return self.add(ir.Check(refs, low=-limit, high=limit, missing=missing)) if refs else refs
+        key = (refs, missing, limit)
+        if refs and key not in self._checked:
+            self._checked[key] = self.add(ir.Check(refs, low=-limit, high=limit, missing=missing))
+        return self._checked.get(key, refs)
 
     def finish(self, predictions: Predictions | Block) -> ir.Program:
         """The program of the whole model. Input columns that nothing reads are left out of its signature.
@@ -214,8 +251,10 @@ class Builder:
 
     def _column(self, index: int) -> ir.Column:
         dtype = self._dtypes.get(index, Dtype.NUMBER)
-        objects = dtype is Dtype.TEXT or index in self._objects
-        return ir.Column(self.names[index], dtype, self._none.get(index, False), objects)
+        categories = self._categories.get(index)
+        objects = categories is None and (dtype is Dtype.TEXT or index in self._objects)
+        closed = index in self._closed
+        return ir.Column(self.names[index], dtype, self._none.get(index, False), objects, categories, closed)
 
 
 def _outputs(predictions: Predictions | Block) -> list[ir.Output]:

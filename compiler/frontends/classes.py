@@ -34,9 +34,28 @@ def kind(names: tuple[ir.Label, ...]) -> ir.ModelKind:
     return ir.ModelKind.BINARY_CLASSIFIER if len(names) == 2 else ir.ModelKind.MULTICLASS_CLASSIFIER
 
 
+def with_complement(builder: Builder, positive: ir.Block) -> ir.Block:
+    """[1 - p, p], the first computed from the second as scikit-learn does."""
+    return builder.add(ir.Affine(positive, np.array([[-1.0]]), np.array([1.0]))) + positive
+
+
 def from_proba(builder: Builder, names: tuple[ir.Label, ...], proba: ir.Block) -> Predictions:
     """A classifier whose label is the first of the largest probabilities, as forests and boosted trees choose it."""
     return Predictions(kind(names), builder.add(ir.ArgMax(proba)), names, proba=proba)
+
+
+def from_likelihood(builder: Builder, names: tuple[ir.Label, ...], scores: ir.Block) -> Predictions:
+    """A classifier whose label is the first of the largest log likelihoods; their softmax is the probability."""
+    return Predictions(kind(names), builder.add(ir.ArgMax(scores)), names, proba=builder.add(ir.Softmax(scores)))
+
+
+def votes_and_confidence(builder: Builder, votes: ir.Block, sums: ir.Block) -> ir.Block:
+    """Votes plus s / (3 (|s| + 1)) for each class, s the sum of its confidences (sklearn.utils.multiclass)."""
+    n = len(votes)
+    sizes = builder.add(ir.MultiplyAdd(builder.add(ir.Elementwise(sums, ir.Op.ABS)), np.ones(n), np.ones(n)))
+    divisors = builder.add(ir.MultiplyAdd(sizes, np.full(n, 3.0), np.zeros(n)))
+    shares = builder.add(ir.Divide(sums + divisors))
+    return builder.add(ir.Affine(votes + shares, np.hstack([np.eye(n), np.eye(n)]), np.zeros(n)))
 
 
 def from_decision(

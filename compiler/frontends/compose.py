@@ -12,11 +12,21 @@ from typing import Any
 
 import numpy as np
 from sklearn.compose import ColumnTransformer
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.ensemble import IsolationForest
+from sklearn.isotonic import IsotonicRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from .. import ir
 from .builder import Builder, Frontend, Predictions
+from .parts import members, parts
+from .sparsity import gives_sparse
+
+__all__ = ["FRONTENDS", "input_names", "parts", "predictions", "wrapped"]
+
+TAKE_ANYTHING = (IsolationForest, DummyClassifier, DummyRegressor)
+"""Predictors that take a missing value in a sparse matrix too; so do those of these libraries."""
+_LIBRARIES = ("lightgbm.", "xgboost.", "catboost.")
 
 
 def pipeline(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block | Predictions:
@@ -25,13 +35,32 @@ def pipeline(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block | 
     *transformers, (last_name, last) = estimator.steps
     for name, step in transformers:
         columns = _transform(builder, name, step, columns, sparse=sparse)
-        sparse = _gives_sparse(step, sparse)
+        sparse = gives_sparse(step, sparse)
     if _passes(last) or not hasattr(last, "predict"):
         return _transform(builder, last_name, last, columns, sparse=sparse)
     with _step(builder, last_name, sparse=sparse):
-        if sparse and type(last) is not Pipeline:
-            columns = builder.finite(columns)
-        return builder.convert(last, columns)
+        return builder.convert(last, _accepted(builder, last, columns))
+
+
+def wrapped(builder: Builder, name: str, part: Any, columns: ir.Block) -> ir.Block | Predictions:
+    """A wrapper's one part, which answers as the wrapper does; a transformer perhaps."""
+    with builder.step(name):
+        return builder.convert(part, _accepted(builder, part, columns))
+
+
+def predictions(
+    builder: Builder, name: str, part: Any, columns: ir.Block, *, sparse: bool | None = None
+) -> Predictions:
+    """The predictions of a composite's part. `sparse` as for the composite itself unless it says otherwise."""
+    with _step(builder, name, sparse=builder.sparse if sparse is None else sparse):
+        return builder.predictions(part, _accepted(builder, part, columns))
+
+
+def _accepted(builder: Builder, part: Any, columns: ir.Block) -> ir.Block:
+    """The columns for a predictor, which takes nothing missing in sparse rows; a composite leaves that to its parts."""
+    refuses = builder.sparse and hasattr(part, "predict") and parts(part) is None
+    takes_anything = isinstance(part, TAKE_ANYTHING) or type(part).__module__.startswith(_LIBRARIES)
+    return builder.finite(columns) if refuses and not takes_anything else columns
 
 
 def column_transformer(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
@@ -56,26 +85,31 @@ def feature_union(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Blo
     return tuple(parts)
 
 
-def function_transformer(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
-    """What scikit-learn fits for "passthrough": no function, no validation."""
-    if estimator.func is not None or estimator.validate:
-        builder.refuse("FunctionTransformer calls Python", "do the same with other transformers, or in the table")
-    return columns
-
-
 def input_names(estimator: Any) -> list[str]:
     """The model's columns by `feature_names_in_`, else x0, x1, …; none where it does not know (it is not fitted, say).
 
-    Pipeline and FeatureUnion ask their first part alone, which fails where that is "passthrough" or "drop".
+    Composites ask one of their parts, which fails where that is "passthrough" or "drop", or does not know the names
+    that another part knows.
     """
-    parts = {Pipeline: "steps", FeatureUnion: "transformer_list"}.get(type(estimator))
-    if parts is not None:
-        names = (input_names(part) for _, part in getattr(estimator, parts) if not (_passes(part) or _drops(part)))
-        return next((found for found in names if found), [])
-    found = getattr(estimator, "feature_names_in_", None)
-    if found is None:
-        return [f"x{index}" for index in range(getattr(estimator, "n_features_in_", 0))]
-    return [str(name) for name in found]
+    if type(estimator) is IsotonicRegression:
+        return ["x0"]  # it has one column, and does not count it
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None and type(estimator).__module__.startswith("catboost."):
+        given = estimator.feature_names_ or []
+        nameless = given == [str(index) for index in range(len(given))]
+        names = _unnamed(len(given)) if nameless else given
+    if names is not None:
+        return [str(name) for name in names]
+    found = [input_names(part) for _, part in members(estimator) if not (_passes(part) or _drops(part))]
+    found = [names for names in found if names]
+    if isinstance(estimator, Pipeline) and found:
+        return found[0]
+    own = _unnamed(getattr(estimator, "n_features_in_", 0))
+    return next((names for names in found if names != _unnamed(len(names))), own or next(iter(found), []))
+
+
+def _unnamed(n: int) -> list[str]:
+    return [f"x{index}" for index in range(n)]
 
 
 def _passes(part: Any) -> bool:
@@ -110,24 +144,8 @@ def _weighted(builder: Builder, name: str, weights: dict[str, float] | None, blo
     return builder.add(ir.MultiplyAdd(block, np.full(len(block), weight), np.zeros(len(block))))
 
 
-def _gives_sparse(part: Any, takes_sparse: bool) -> bool:
-    """Whether the step's `transform` gives a sparse matrix; steps not named here give what they take."""
-    match part:
-        case OneHotEncoder():
-            return bool(part.sparse_output)
-        case ColumnTransformer():
-            return bool(part.sparse_output_)
-        case FeatureUnion():
-            return any(_gives_sparse(p, takes_sparse) for _, p in part.transformer_list if not _drops(p))
-        case Pipeline():
-            for _, step in part.steps:
-                takes_sparse = _gives_sparse(step, takes_sparse)
-    return takes_sparse
-
-
 FRONTENDS: dict[type, Frontend] = {
     Pipeline: pipeline,
     ColumnTransformer: column_transformer,
     FeatureUnion: feature_union,
-    FunctionTransformer: function_transformer,
 }

@@ -1,6 +1,6 @@
-"""OneHotEncoder and OrdinalEncoder: categories to codes, codes to columns.
+"""OneHotEncoder, OrdinalEncoder and TargetEncoder: categories to codes, codes to columns.
 
-Both look a value up in `categories_`. What happens to a missing value follows from that: None or NaN that was seen in
+They look a value up in `categories_`. What happens to a missing value follows from that: None or NaN that was seen in
 training is a category like any other; one that was not is an unknown category.
 """
 
@@ -12,7 +12,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+from sklearn.preprocessing import (
+    LabelBinarizer,
+    LabelEncoder,
+    MultiLabelBinarizer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    TargetEncoder,
+)
 
 from .. import ir
 from .builder import Builder, Frontend
@@ -45,7 +52,7 @@ def one_hot_encoder(estimator: Any, columns: ir.Block, builder: Builder) -> ir.B
     result: list[ir.Ref] = []
     for index, ref in enumerate(columns):
         categories = _categories(estimator, index, ref, builder)
-        codes = _codes(estimator, index, ref, categories, builder)
+        codes = _codes(estimator, index, ref, categories, builder, refuses=estimator.handle_unknown == "error")
         outputs: list[list[float]] = [[] for _ in range(max(categories.group) + 1)]
         for code, position in enumerate(categories.position):
             outputs[categories.group[position]].append(float(code))
@@ -77,10 +84,24 @@ def ordinal_encoder(estimator: Any, columns: ir.Block, builder: Builder) -> ir.B
             if refuses:
                 codes = builder.add(ir.Check(codes, low=0.0, high=ir.FINITE, missing=math.isnan(missing)))
         else:
-            codes = _codes(estimator, index, ref, categories, builder)
+            codes = _codes(estimator, index, ref, categories, builder, refuses=refuses)
             table = values if categories.missing is None else [*values, missing]
             codes = builder.add(ir.Lookup(codes, np.array(table).reshape(-1, 1), np.array([unknown])))
         result += codes
+    return tuple(result)
+
+
+def target_encoder(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
+    """`encodings_` of the category, one for each class of several; `target_mean_` for an unknown category."""
+    width = len(estimator.classes_) if estimator.target_type_ == "multiclass" else 1
+    mean = np.broadcast_to(np.asarray(estimator.target_mean_, dtype=np.float64), (width,))
+    result: list[ir.Ref] = []
+    for index, ref in enumerate(columns):
+        categories = _categories(estimator, index, ref, builder)
+        encodings = np.stack(estimator.encodings_[index * width : (index + 1) * width], axis=1)
+        rows = [*categories.position, *([] if categories.missing is None else [categories.missing])]
+        codes = _codes(estimator, index, ref, categories, builder, refuses=False)
+        result += builder.add(ir.Lookup(codes, encodings[rows], mean))
     return tuple(result)
 
 
@@ -100,11 +121,13 @@ def _check_dtype(estimator: Any, builder: Builder) -> None:
         builder.refuse(f"dtype={dtype.name} makes later steps compute in that type", "use dtype=float64")
 
 
-def _codes(estimator: Any, index: int, ref: ir.Ref, categories: Categories, builder: Builder) -> ir.Block:
-    """The code of each value, -1 for an unknown one, which `handle_unknown="error"` refuses."""
+def _codes(  # noqa: PLR0913
+    estimator: Any, index: int, ref: ir.Ref, categories: Categories, builder: Builder, *, refuses: bool
+) -> ir.Block:
+    """The code of each value, -1 for an unknown one, whose row is refused where `refuses`."""
     source = (_numbers(estimator, index, ref, builder),)
     codes = builder.add(ir.Codes(source, categories.known, categories.missing_code, -1.0))
-    return builder.add(ir.Check(codes, low=0.0, high=ir.FINITE)) if estimator.handle_unknown == "error" else codes
+    return builder.add(ir.Check(codes, low=0.0, high=ir.FINITE)) if refuses else codes
 
 
 def _numbers(estimator: Any, index: int, ref: ir.Ref, builder: Builder) -> ir.Ref:
@@ -124,7 +147,7 @@ def _categories(estimator: Any, index: int, ref: ir.Ref, builder: Builder) -> Ca
     for i in missing:
         builder.learned_missing(ref, none=raw[i] is None)
     position = tuple(i for i in range(len(raw)) if i not in missing)
-    known = _values([raw[i] for i in position], builder)
+    known = plain_categories([raw[i] for i in position], builder)
     if not known and raw.dtype.kind not in "biuf":
         builder.refuse("a column of objects was always missing in training", "leave that column out")
     mapping = estimator._default_to_infrequent_mappings[index] if estimator._infrequent_enabled else None
@@ -137,7 +160,7 @@ def _is_nan(value: object) -> bool:
     return isinstance(value, (float, np.floating)) and bool(np.isnan(value))
 
 
-def _values(raw: list[Any], builder: Builder) -> tuple[str, ...] | tuple[float, ...]:
+def plain_categories(raw: list[Any], builder: Builder) -> tuple[str, ...] | tuple[float, ...]:
     """Categories as text or doubles; refuses other types, both at once, and numbers that a double cannot hold."""
     if all(isinstance(value, str) for value in raw):
         if any("\0" in value or any("\ud800" <= character <= "\udfff" for character in value) for value in raw):
@@ -155,4 +178,12 @@ def _values(raw: list[Any], builder: Builder) -> tuple[str, ...] | tuple[float, 
 FRONTENDS: dict[type, Frontend] = {
     OneHotEncoder: one_hot_encoder,
     OrdinalEncoder: ordinal_encoder,
+    TargetEncoder: target_encoder,
 }
+
+_OF_TARGETS = (
+    "it encodes the target of a model, all rows at once, and no features",
+    "train the classifier on the labels as they are; encode a feature with OneHotEncoder or OrdinalEncoder",
+)
+
+REFUSED: dict[type, tuple[str, str]] = dict.fromkeys((LabelBinarizer, LabelEncoder, MultiLabelBinarizer), _OF_TARGETS)

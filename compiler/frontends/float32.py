@@ -32,3 +32,8 @@ def float32_threshold(t: FloatArray) -> FloatArray:
         middle = low + (high - low) / 2
         last = np.where(middle.astype(np.float32) <= below, middle, np.nextafter(middle, -np.inf))
     return np.where(t == np.inf, np.inf, last)
+
+
+def float32_below(t: FloatArray) -> FloatArray:
+    """The largest double t' with float32(t') < t, for each threshold that is a float32: XGBoost compares this way."""
+    return float32_threshold(np.nextafter(np.asarray(t, dtype=np.float32), np.float32(-np.inf)))

@@ -1,15 +1,14 @@
-"""Scalers and SimpleImputer, operation by operation in scikit-learn's order: a tree that follows sees every bit."""
+"""Scalers, Normalizer and Binarizer, operation by operation in scikit-learn's order: trees behind see every bit."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.preprocessing import Binarizer, MaxAbsScaler, MinMaxScaler, Normalizer, RobustScaler, StandardScaler
 
 from .. import ir
+from ..ir import Op
 from .builder import Builder, Frontend
 
 
@@ -61,53 +60,32 @@ def _require_finite(builder: Builder, *statistics: ir.FloatArray) -> None:
         builder.refuse("it learned a value that is not finite", "leave out columns that are always missing or huge")
 
 
-def simple_imputer(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
-    """Fills in `statistics_`; columns without any (all missing in training) are dropped; indicators come last.
-
-    Text and numbers may stand side by side in a column-wise table of objects: the fill value says which a column is.
-    """
-    none = estimator.missing_values is None
-    if not none and estimator.missing_values == estimator.missing_values:
-        builder.refuse(
-            f"missing_values={estimator.missing_values!r} marks missing values by a value of the data",
-            "replace it by NaN (NULL in the table) and train with missing_values=np.nan",
-        )
-    objects = estimator._fit_dtype.kind == "O"
-    if not objects:
-        columns = builder.finite(columns, missing=True)
-    fills = _fills(estimator, builder)
-    texts = [i for i, fill in fills.items() if isinstance(fill, str)]
-    numbers = [i for i in fills if i not in set(texts)]
-    filled: dict[int, ir.Ref] = {}
-    if texts:
-        block = builder.add(ir.FillText(tuple(columns[i] for i in texts), tuple(str(fills[i]) for i in texts)))
-        filled.update(zip(texts, block, strict=True))
-    if numbers:
-        fill = np.array([fills[i] for i in numbers], dtype=np.float64)
-        filled.update(zip(numbers, builder.add(ir.Impute(tuple(columns[i] for i in numbers), fill)), strict=True))
-    for ref in columns:
-        builder.learned_missing(ref, none=none)
-        if objects:
-            builder.learned_objects(ref)
-    result = tuple(filled[i] for i in fills)
-    if estimator.indicator_ is None or not len(estimator.indicator_.features_):
-        return result
-    return result + builder.add(ir.IsMissing(tuple(columns[i] for i in estimator.indicator_.features_)))
+def normalizer(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
+    """Each row divided by its norm. One that is next to 0 counts as 1; in a sparse matrix, one that is 0."""
+    columns = builder.finite(columns)
+    if estimator.norm == "l2":
+        squares = builder.add(ir.Multiply(columns + columns))
+        norm = builder.add(ir.Elementwise(_total(squares, builder), Op.SQRT))
+    else:
+        sizes = builder.add(ir.Elementwise(columns, Op.ABS))
+        norm = _total(sizes, builder) if estimator.norm == "l1" else builder.add(ir.Reduce(sizes))
+    one = builder.add(ir.Constant((), np.ones(1)))
+    if builder.sparse:
+        norm = builder.add(ir.Select(norm + norm + one))
+    else:
+        least = 10 * float(np.finfo(np.float64).eps)
+        enough = builder.add(ir.Step(norm, least, inclusive=True))
+        norm = builder.add(ir.Select(enough + builder.add(ir.Clip(norm, least, ir.FINITE)) + one))
+    return builder.add(ir.Divide(columns + norm * len(columns)))
 
 
-def _fills(estimator: Any, builder: Builder) -> dict[int, str | float]:
-    """Each column that is kept, with its fill value as scikit-learn rounds it to the type of the training data."""
-    statistics: npt.NDArray[Any] = estimator.statistics_
-    kept = [i for i, value in enumerate(statistics) if estimator.keep_empty_features or value == value]
-    fills: dict[int, str | float] = {}
-    for i, value in zip(kept, statistics[kept].astype(estimator._fill_dtype), strict=True):
-        if isinstance(value, str):
-            fills[i] = str(value)
-        elif isinstance(value, (int, float, np.number, np.bool_)) and not np.isinf(value):
-            fills[i] = float(value)
-        else:
-            builder.refuse(f"it fills in {value!r}, neither text nor a finite number", "fill in one of the two")
-    return fills
+def _total(columns: ir.Block, builder: Builder) -> ir.Block:
+    return builder.add(ir.Affine(columns, np.ones((1, len(columns))), np.zeros(1)))
+
+
+def binarizer(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
+    """1 where x is above the threshold, else 0. Of a sparse matrix, no threshold is below 0."""
+    return builder.add(ir.Step(builder.finite(columns), float(estimator.threshold)))
 
 
 FRONTENDS: dict[type, Frontend] = {
@@ -115,5 +93,6 @@ FRONTENDS: dict[type, Frontend] = {
     MinMaxScaler: min_max_scaler,
     MaxAbsScaler: max_abs_scaler,
     RobustScaler: robust_scaler,
-    SimpleImputer: simple_imputer,
+    Normalizer: normalizer,
+    Binarizer: binarizer,
 }

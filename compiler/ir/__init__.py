@@ -33,9 +33,14 @@ from .arithmetic import (
 )
 from .base import FINITE, FLOAT32_LIMIT, Block, Column, Dtype, Node, Ref
 from .columns import Check, Codes, Constant, FillText, Impute, Input, IsMissing, Lookup, OneHot, Select
+from .coupling import CouplePairwise
 from .curves import Elementwise, Op, Piecewise
+from .kernels import Kernel
 from .kinds import NODE_KINDS
+from .medians import WeightedMedian
+from .neighbors import Metric, Neighbors
 from .program import TOLERANCE, Label, Method, ModelKind, Output, Program, needed
+from .subgraph import Element, Feed, Fetch, Subgraph
 from .trees import Trees
 
 __all__ = [
@@ -52,9 +57,13 @@ __all__ = [
     "Codes",
     "Column",
     "Constant",
+    "CouplePairwise",
     "Divide",
     "Dtype",
+    "Element",
     "Elementwise",
+    "Feed",
+    "Fetch",
     "FillText",
     "FloatArray",
     "Forest",
@@ -62,12 +71,15 @@ __all__ = [
     "Input",
     "IntArray",
     "IsMissing",
+    "Kernel",
     "Label",
     "Lookup",
     "Method",
+    "Metric",
     "ModelKind",
     "Multiply",
     "MultiplyAdd",
+    "Neighbors",
     "Node",
     "Normalize",
     "OneHot",
@@ -83,6 +95,8 @@ __all__ = [
     "Softmax",
     "Standardize",
     "Step",
+    "Subgraph",
     "Trees",
+    "WeightedMedian",
     "needed",
 ]

@@ -43,7 +43,7 @@ class MultiplyAdd(Node):
 
 @dataclass(frozen=True, eq=False)
 class Clip(Node):
-    """The nearest value in [low, high]; a missing value stays missing."""
+    """The nearest value in [low, high], of which each may be infinite; a missing value stays missing."""
 
     low: float = 0.0
     high: float = 1.0

@@ -37,15 +37,18 @@ Block = tuple[Ref, ...]
 class Column:
     """An input column of the model, by the name the model was trained with.
 
-    Who calls the model itself (the parity gate) needs to know two things more. With `none` the model learned None as
-    the missing value, else NaN. With `objects` it was trained on a column of Python objects, which text always is and
-    numbers may be: encoders compare objects otherwise than doubles.
+    Who calls the model itself (the parity gate) needs to know more. With `none` the model learned None as the missing
+    value, else NaN. With `objects` it was trained on a column of Python objects, which text always is and numbers may
+    be: encoders compare objects otherwise than doubles. With `categories` it was a column of pandas' type of that name,
+    with these, and if it is `closed` the model takes no other.
     """
 
     name: str
     dtype: Dtype
     none: bool = False
     objects: bool = False
+    categories: tuple[str | int | float | bool, ...] | None = None
+    closed: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -70,9 +70,10 @@ class Impute(Node):
 
 @dataclass(frozen=True, eq=False)
 class FillText(Node):
-    """Replaces a missing text by the fill text of its column."""
+    """Replaces a missing text, or where there is a `marker` the text that is equal to it, by its column's fill text."""
 
     fill: tuple[str, ...] = ()
+    marker: str | None = None
     takes: ClassVar[Dtype | None] = Dtype.TEXT
     gives: ClassVar[Dtype] = Dtype.TEXT
 

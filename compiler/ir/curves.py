@@ -16,10 +16,12 @@ class Op(Enum):
     """A function of one number, as numpy's ufunc of that name computes it.
 
     Outside its domain it gives NaN, at a pole infinity, as numpy does; a Check behind it refuses such rows where the
-    model does. `NORMAL_QUANTILE` is scipy.special.ndtri.
+    model does. `NORMAL_QUANTILE` is scipy.special.ndtri, `NORMAL_CDF` its inverse ndtr; `FLOAT32` is the
+    nearest float32, infinite beyond them.
     """
 
     EXP = "exp"
+    EXP2 = "2 ** x"
     EXPM1 = "expm1"
     LOG = "log"
     LOG1P = "log1p"
@@ -38,7 +40,13 @@ class Op(Enum):
     SIN = "sin"
     COS = "cos"
     TANH = "tanh"
+    SINH = "sinh"
+    COSH = "cosh"
+    ARCSINH = "arcsinh"
+    ARCTAN = "arctan"
     NORMAL_QUANTILE = "ndtri"
+    FLOAT32 = "float32"
+    NORMAL_CDF = "ndtr"
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,7 +62,8 @@ class Program:
     """A whole model. Nodes read only nodes before them; `columns` are the inputs in the order of `Input.index`.
 
     `tolerance` is how far its numbers may lie from the model's own, relative: more than TOLERANCE only where the model
-    itself computes in fewer digits, for the reason in `approximation`.
+    itself computes in fewer digits, for the reason in `approximation`. `as_is` is the same model, of the same columns
+    and outputs, as the ONNX graph that it was made from: ONNX then runs that graph itself.
 
     Raises ValueError if a node reads a later node, a column that does not exist, or the wrong type of column.
     """
@@ -73,6 +74,7 @@ class Program:
     outputs: tuple[Output, ...]
     tolerance: float = TOLERANCE
     approximation: str = ""
+    as_is: Program | None = None
 
     def __post_init__(self) -> None:
         for position, node in enumerate(self.nodes):

@@ -21,6 +21,7 @@ from .replies import plain, rows
 
 if TYPE_CHECKING:
     from pgscore.compiler.artifact import Artifact, Parameter
+    from pgscore.compiler.forms import Form
     from pgscore.compiler.ir import Program
 
 PANEL = "Models"
@@ -41,15 +42,16 @@ def check(
     listing: Annotated[bool, typer.Option("--list", help="List the estimators that pgscore compiles.")] = False,
     trust: Trust = False,
 ) -> Reply:
-    """Say of each step whether it compiles, and which strategy `auto` would choose. Exit code 1 where it does not.
+    """Say of each step how it can run, how large the model is in each form, and what `auto` would choose.
 
-    Needs no database without --table.
+    Needs no database without --table. Exit code 1 where the model does not compile.
     """
     if listing:
         return _listing()
     if model_file is None:
         raise UsageError("which model file? Or --list for the estimators that pgscore compiles")
     from pgscore.compiler.build import build, default_parameters
+    from pgscore.compiler.forms import forms
     from pgscore.compiler.frontends import to_program
     from pgscore.compiler.load import load_model
 
@@ -64,11 +66,12 @@ def check(
         except UnsupportedError as error:
             refusal = error
         steps = verdicts(model.estimator, refusal)
-        artifact, elsewhere = None, None
+        artifact, elsewhere, found = None, None, []
         if program is not None:
             parameters = _bound(session, program, table) if table else default_parameters(program)
             artifact = build(program, parameters, estimator=model.description)
             elsewhere = _without_plpython(program, parameters, artifact)
+            found = forms(program, parameters)
 
     data: dict[str, Any] = {
         "model": model.description,
@@ -81,27 +84,45 @@ def check(
     if artifact is not None:
         data |= _described(artifact)
         data["without_plpython"] = elsewhere
+        data["forms"] = plain(found)
 
     def show(console: Console) -> None:
         console.print(f"{model.description}\n")
-        verdict_rows = [[v.step, v.estimator, "compiles" if v.reason is None else f"no: {v.reason}"] for v in steps]
-        console.print(output.table(["step", "estimator", "verdict"], verdict_rows))
+        console.print(output.table(["step", "estimator", "verdict"], [[v.step, v.estimator, v] for v in steps]))
         if artifact is None:
             console.print(f"\nIt does not compile. {refusal}.")
             return
-        _show(console, artifact, against=table)
-        if elsewhere and elsewhere["strategy"] != artifact.strategy.value:
+        _show(console, artifact, found, against=table)
+        if elsewhere is None:
+            console.print("and without PL/Python there is no way: it has no form in SQL")
+        elif elsewhere["strategy"] != artifact.strategy.value:
             console.print(f"and without PL/Python {elsewhere['strategy']}: {elsewhere['reason']}")
 
     return Reply(data, show, exit_code=0 if artifact is not None else 1)
 
 
 def _listing() -> Reply:
-    from pgscore.compiler.frontends import FRONTENDS
+    from pgscore.compiler.support import table
 
-    found = [{"module": cls.__module__.split(".")[1], "estimator": cls.__name__} for cls in FRONTENDS]
-    found.sort(key=lambda row: (row["module"], row["estimator"]))
-    return rows({"module": "module", "estimator": "estimator"}, found, "")
+    found = [
+        {
+            "family": row.family,
+            "module": row.module,
+            "estimator": row.estimator,
+            "verdict": row.verdict.value,
+            "difference": row.difference,
+            "note": row.note,
+        }
+        for row in table()
+    ]
+    header = {
+        "family": "family",
+        "estimator": "estimator",
+        "verdict": "verdict",
+        "difference": "largest difference",
+        "note": "note",
+    }
+    return rows(header, found, "")
 
 
 def _without_plpython(program: Program, parameters: Sequence[Parameter], artifact: Artifact) -> dict[str, str] | None:
@@ -138,14 +159,29 @@ def _described(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def _show(console: Console, artifact: Artifact, *, against: str | None) -> None:
+def _show(console: Console, artifact: Artifact, found: Sequence[Form], *, against: str | None) -> None:
     types = f"as in {against}" if against else "without a table"
     console.print(f"\n{artifact.kind.value}, {len(artifact.parameters)} inputs ({types}):")
     console.print(output.inputs((p.name, p.type.value) for p in artifact.parameters))
     console.print("\nFunctions:")
     functions = [["score.NAME" + (f"_{f.suffix}" if f.suffix else ""), f.result, f.method] for f in artifact.functions]
     console.print(output.table(["function", "gives", "equals"], functions))
+    console.print("\nForms:")
+    console.print(output.table(["form", "size", "before the first row", "memory", ""], map(_form, found)))
     console.print(f"\nauto chooses {artifact.strategy.value}: {artifact.reason}")
+
+
+def _form(form: Form) -> list[str]:
+    if form.bytes:
+        return [form.strategy.value, f"{form.bytes:,} bytes", "", "", ""]
+    about = "" if form.exactly else "over "
+    return [
+        form.strategy.value,
+        f"{about}{form.characters:,} characters",
+        f"{form.start:.1f} ms",
+        f"{about}{form.memory:,.1f} MB",
+        f"a bad idea: {form.against}" if form.against else "",
+    ]
 
 
 class Target(str, Enum):  # noqa: UP042 (typer shows the values of a str Enum)

@@ -11,7 +11,10 @@ import typer
 
 from pgscore.errors import UsageError
 
-MODEL_FILE = typer.Argument(metavar="MODEL_FILE", help="The trained model: .skops, or .joblib/.pkl with --trust.")
+MODEL_FILE = typer.Argument(
+    metavar="MODEL_FILE",
+    help="The trained model: .skops, .onnx, a file of LightGBM, XGBoost or CatBoost, or .joblib/.pkl with --trust.",
+)
 ModelFile = Annotated[Path, MODEL_FILE]
 Trust = Annotated[
     bool, typer.Option("--trust", help="Load a pickle or unknown types: it may run code. Only for files of your own.")

@@ -1,4 +1,4 @@
-"""Commands about a server: the tour, install, uninstall, and the Python that PL/Python imports."""
+"""Commands about a server: the tour, doctor, install, uninstall, and the Python that PL/Python imports."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ PANEL = "Server"
 def register(app: typer.Typer) -> None:
     """Adds this group to the application."""
     command(app, "demo", server=False, panel="Start here")(demo)
+    command(app, "doctor", panel=PANEL)(doctor)
     command(app, "install", panel=PANEL)(install)
     command(app, "uninstall", panel=PANEL)(uninstall)
     runtime = typer.Typer(help="The Python packages that PL/Python imports on the server.")
@@ -34,6 +35,24 @@ def demo(session: Session) -> Reply:
 
     summary = run(quiet=session.as_json)
     return Reply(summary, lambda _: None)
+
+
+def doctor(session: Session) -> Reply:
+    """Say what this server and this role can do, and what to do about the rest. Changes nothing.
+
+    Exit code 1 where a problem keeps pgscore from being installed or from scoring.
+    """
+    from pgscore.procedures.doctor import State, examine
+
+    with session.connection() as connection, output.progress("asking"):
+        findings = examine(connection)
+    problems = [finding for finding in findings if finding.state is State.PROBLEM]
+
+    def show(console: Console) -> None:
+        cells = [[f.subject, f.state.value, f.found + (f" → {f.advice}" if f.advice else "")] for f in findings]
+        console.print(output.table(["about", "", "finding"], cells))
+
+    return Reply({"ok": not problems, "findings": plain(findings)}, show, exit_code=1 if problems else 0)
 
 
 def install(

@@ -19,9 +19,9 @@ from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.semi_supervised import LabelSpreading
 
 from pgscore.cli import run
 from tests.support.databases import copied
@@ -77,14 +77,14 @@ def pipeline(final: object) -> object:
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with logistic.skops, forest.skops, neighbours.skops (unsupported), pickle.pkl and text.skops."""
+    """A folder with logistic.skops, forest.skops, unsupported.skops, pickle.pkl and text.skops."""
     folder = tmp_path_factory.mktemp("models")
     frame = customers()
     x, y = frame.drop(columns="customer_id"), target(frame)
     models = {
         "logistic": LogisticRegression(),
         "forest": RandomForestClassifier(n_estimators=5, max_depth=4, random_state=0),
-        "neighbours": KNeighborsClassifier(algorithm="brute"),
+        "unsupported": LabelSpreading(),
     }
     for name, model in models.items():
         skops.io.dump(pipeline(model).fit(x, y), folder / f"{name}.skops")

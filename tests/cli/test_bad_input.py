@@ -138,8 +138,8 @@ def test_a_trusted_pickle_is_taken(shop: str, files: Path) -> None:
 
 def test_unsupported_step(shop: str, files: Path) -> None:
     before = state(shop)
-    outcome = pgscore(*deploy(files / "neighbours.skops"))
-    refused(outcome, 2, "kneighborsclassifier", "KNeighborsClassifier", "pgscore check --list")
+    outcome = pgscore(*deploy(files / "unsupported.skops"))
+    refused(outcome, 2, "labelspreading", "LabelSpreading", "pgscore check --list")
     assert state(shop) == before
 
 

@@ -26,7 +26,11 @@ def test_json_of_every_command(shop: str, files: Path) -> None:
     check = json_of("check", files / "forest.skops")
     assert check["compiles"] is True
     assert check["strategy"] in {"sql", "plpgsql", "onnx"}
-    assert {"module": "linear_model", "estimator": "LogisticRegression"} in json_of("check", "--list")
+    assert [step["way"] for step in check["steps"]] == ["SQL exact"] * 4
+    assert [form["strategy"] for form in check["forms"]] == ["sql", "plpgsql", "onnx"]
+    listed = {row["estimator"]: row for row in json_of("check", "--list")}
+    assert listed["LogisticRegression"]["verdict"] == "exact"
+    assert listed["LogisticRegression"]["module"] == "sklearn.linear_model"
     assert "CREATE" in json_of("compile", files / "logistic.skops", "--to", "sql")["content"]
     assert json_of("compile", files / "logistic.skops", "--to", "onnx")["bytes"] > 100
 
@@ -55,11 +59,12 @@ def test_json_of_every_command(shop: str, files: Path) -> None:
 
 
 def test_json_of_a_model_that_does_not_compile(files: Path) -> None:
-    answer = parsed(pgscore("check", files / "neighbours.skops", "--json"), code=1)
+    answer = parsed(pgscore("check", files / "unsupported.skops", "--json"), code=1)
     assert answer["compiles"] is False
-    assert answer["refusal"]["step"] == "kneighborsclassifier"
-    bad = [step["step"] for step in answer["steps"] if step["reason"]]
-    assert bad == ["kneighborsclassifier"]
+    assert answer["refusal"]["step"] == "labelspreading"
+    ways = {step["step"]: step["way"] for step in answer["steps"]}
+    assert [step for step, way in ways.items() if way == "refused"] == ["labelspreading"]
+    assert set(ways.values()) == {"refused", "SQL exact"}
 
 
 @pytest.mark.parametrize(

@@ -55,3 +55,9 @@ def test_many_probes_are_picked_evenly() -> None:
 def test_a_sum_of_columns_has_no_probes() -> None:
     p = program([N, N], ir.Affine(inputs(2), np.ones((1, 2)), np.zeros(1)), ir.Step(block(2, 1)))
     assert probes(p) == {}
+
+
+def test_knots_and_the_ends_of_what_a_model_takes_are_probes() -> None:
+    pieces = ir.Piecewise(block(1, 1), np.array([0.5, 2.5]), np.zeros(3), np.arange(3.0).reshape(3, 1, 1))
+    p = program([N], ir.Check(inputs(1), low=-1.0, high=4.0), pieces)
+    assert probes(p) == {"x0": (-1.0, 0.5, 2.5, 4.0)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,3 +16,8 @@ class Example:
     estimator: Any
     frame: pd.DataFrame
     exact: bool = False
+
+
+def readable(value: object) -> str:
+    """The value as the id of a test: without the addresses of functions, which differ from process to process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(value))

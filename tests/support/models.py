@@ -24,7 +24,6 @@ from sklearn.linear_model import (
 )
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import (
-    FunctionTransformer,
     MaxAbsScaler,
     MinMaxScaler,
     OneHotEncoder,
@@ -33,8 +32,18 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
+from .boosting_models import BOOSTING_EXAMPLES
+from .cluster_models import CLUSTER_EXAMPLES
 from .customers import EVERYTHING, NUMBERS, NUMBERS_MISSING, TEXTS_MISSING, customers, example, rows_to_score
+from .ensemble_models import ENSEMBLE_EXAMPLES
 from .example import Example
+from .linear_models import LINEAR_EXAMPLES
+from .neural_models import NEURAL_EXAMPLES
+from .onnx_models import ONNX_EXAMPLES
+from .point_models import POINT_EXAMPLES
+from .preprocessing_models import PREPROCESSING_EXAMPLES
+from .probability_models import PROBABILITY_EXAMPLES
+from .reduction_models import REDUCTION_EXAMPLES
 from .tree_models import TREE_EXAMPLES
 
 
@@ -76,7 +85,7 @@ _MIXED = ColumnTransformer(
     transformer_weights={"scaled": 0.3, "remainder": 2.0},
 )
 
-EXAMPLES: dict[type, dict[str, Callable[[], Example]]] = {
+EXAMPLES: dict[type | str, dict[str, Callable[[], Example]]] = {
     Pipeline: {
         "churn": example(churn_pipeline(LogisticRegression(max_iter=500)), EVERYTHING, "churn"),
         "tiers": example(churn_pipeline(LogisticRegression(max_iter=500)), EVERYTHING, "tier"),
@@ -119,7 +128,6 @@ EXAMPLES: dict[type, dict[str, Callable[[], Example]]] = {
             exact=True,
         ),
     },
-    FunctionTransformer: {"identity": example(FunctionTransformer(), NUMBERS, exact=True)},
     StandardScaler: {
         "default": example(StandardScaler(), NUMBERS_MISSING, exact=True),
         "no-mean": example(StandardScaler(with_mean=False), NUMBERS_MISSING, exact=True, arrays=True),
@@ -130,17 +138,6 @@ EXAMPLES: dict[type, dict[str, Callable[[], Example]]] = {
     },
     MaxAbsScaler: {"default": example(MaxAbsScaler(), NUMBERS_MISSING, exact=True)},
     RobustScaler: {"unit-variance": example(RobustScaler(unit_variance=True), NUMBERS_MISSING, exact=True)},
-    SimpleImputer: {
-        "mean": example(SimpleImputer(), NUMBERS_MISSING, exact=True),
-        "indicator": example(
-            SimpleImputer(strategy="median", add_indicator=True), [*NUMBERS_MISSING, "visits"], exact=True, arrays=True
-        ),
-        "text": example(
-            Pipeline([("fill", SimpleImputer(strategy="constant", fill_value="none")), ("codes", OrdinalEncoder())]),
-            TEXTS_MISSING,
-            exact=True,
-        ),
-    },
     OneHotEncoder: {
         "text": example(OneHotEncoder(), TEXTS_MISSING, exact=True),
         "ignore-drop": example(OneHotEncoder(handle_unknown="ignore", drop="first"), TEXTS_MISSING, exact=True),
@@ -183,11 +180,26 @@ EXAMPLES: dict[type, dict[str, Callable[[], Example]]] = {
     },
     KMeans: {"default": example(KMeans(4, n_init=1, random_state=0), NUMBERS)},
     MiniBatchKMeans: {"default": example(MiniBatchKMeans(3, n_init=1, random_state=0), NUMBERS, arrays=True)},
+    **PREPROCESSING_EXAMPLES,
+    **LINEAR_EXAMPLES,
+    **PROBABILITY_EXAMPLES,
     **TREE_EXAMPLES,
+    **POINT_EXAMPLES,
+    **ENSEMBLE_EXAMPLES,
+    **BOOSTING_EXAMPLES,
+    **CLUSTER_EXAMPLES,
+    **NEURAL_EXAMPLES,
+    **ONNX_EXAMPLES,
+    **REDUCTION_EXAMPLES,
 }
 """By class, then by what is special about the example. The class occurs in the model, alone or as a step."""
 
 
 def all_examples() -> dict[str, Callable[[], Example]]:
     """Every example by a readable id such as `StandardScaler-default`."""
-    return {f"{cls.__name__}-{name}": make for cls, group in EXAMPLES.items() for name, make in group.items()}
+    return {f"{short_name(cls)}-{name}": make for cls, group in EXAMPLES.items() for name, make in group.items()}
+
+
+def short_name(key: type | str) -> str:
+    """The name of a class, or of one given by its dotted name."""
+    return key.rpartition(".")[2] if isinstance(key, str) else key.__name__

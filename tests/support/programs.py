@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import onnx.parser
 
 from pgscore.compiler import ir
 from pgscore.compiler.backends import numpy as reference
 from pgscore.compiler.ir import Column, Dtype, Method, ModelKind, Output, Program, Ref
+
+from .point_programs import POINT_PROGRAMS
 
 HARD = (
     *(0.0, 1.0, -1.0, 0.5, 1.5, 2.0, 3.0, 255.0, math.pi, -745.2, -708.5, -40.0, 36.9, 709.5, 710.0),
@@ -62,6 +65,11 @@ def forest(**changes: object) -> ir.Forest:
     return ir.Forest(**{**arrays, **changes})  # type: ignore[arg-type]
 
 
+def _single(**changes: object) -> ir.Forest:
+    """The forest with leaves in float32."""
+    return forest(**{"value": forest().value.astype(np.float32), **changes})
+
+
 def _checked(*nodes: ir.Node, n: int = 2) -> Program:
     """`nodes` behind a Check of their inputs, which start at node `n`."""
     return program([N] * n, ir.Check(inputs(n), -ir.FINITE, ir.FINITE), *nodes)
@@ -98,7 +106,8 @@ PROGRAMS: dict[type[ir.Node], dict[str, Program]] = {
     },
     ir.Impute: {"two": program([N, N], ir.Impute(inputs(2), np.array([2.5, -1.0])))},
     ir.FillText: {
-        "codes": program([T], ir.FillText(inputs(1), ("b",)), ir.Codes(block(1, 1), ("a", "b", "", "line\nbreak")))
+        "codes": program([T], ir.FillText(inputs(1), ("b",)), ir.Codes(block(1, 1), ("a", "b", "", "line\nbreak"))),
+        "marker": program([T], ir.FillText(inputs(1), ("b",), "it's"), ir.Codes(block(1, 1), ("a", "b", "it's", ""))),
     },
     ir.IsMissing: {"both": program([N, T], ir.IsMissing(inputs(2)))},
     ir.Codes: {
@@ -155,7 +164,12 @@ PROGRAMS: dict[type[ir.Node], dict[str, Program]] = {
         "tiny": program([N, N], ir.MultiplyAdd(inputs(2), np.array([1e-250, 1.0]), np.array([0.0, 0.0]))),
         "zero": program([N], ir.MultiplyAdd(inputs(1), np.array([0.0]), np.array([2.0]))),
     },
-    ir.Clip: {"missing": program([N], ir.Clip(inputs(1), -1.0, 2.5)), "present": _checked(ir.Clip(block(2, 2), 0, 1))},
+    ir.Clip: {
+        "missing": program([N], ir.Clip(inputs(1), -1.0, 2.5)),
+        "present": _checked(ir.Clip(block(2, 2), 0, 1)),
+        "one-bound": _checked(ir.Clip(block(2, 2), 0.0, math.inf), ir.Clip(block(3, 2), -math.inf, 0.5)),
+        "missing-one-bound": program([N], ir.Clip(inputs(1), -math.inf, 2.5)),
+    },
     ir.Affine: {
         "three": _checked(
             ir.Affine(block(2, 2), np.array([[0.03, -2.0], [1.0, -1.0], [0.0, 1e-200]]), np.array([0.5, 0.0, 0.0]))
@@ -163,6 +177,11 @@ PROGRAMS: dict[type[ir.Node], dict[str, Program]] = {
         "missing": program([N, N], ir.Affine(inputs(2), np.array([[0.03, -2.0]]), np.array([0.0]))),
         "nothing": _checked(ir.Affine(block(1, 1), np.zeros((1, 1)), np.array([0.0])), n=1),
         "negative": program([N, N], ir.Affine(inputs(2), np.array([[-1.0, -1.0]]), np.array([1.0]))),
+        "layers": _checked(
+            ir.Affine(block(2, 2), np.array([[1e3, -2.0], [1.0, 1e-200]]), np.array([0.5, 0.0])),
+            ir.Clip(block(3, 2), 0.0, math.inf),
+            ir.Affine(block(4, 2), np.array([[1e3, -1e-3]]), np.array([0.1])),
+        ),
     },
     ir.Trees: {
         "missing": program([N, N], ir.Trees(inputs(2), forest(), np.array([0.5, 0.0]))),
@@ -189,6 +208,16 @@ PROGRAMS: dict[type[ir.Node], dict[str, Program]] = {
                 block(2, 2),
                 forest(threshold=[0.5, 0, 0.5, 0, 0, 0, 0, 0, 0], category_sets=((1.0,),)),
                 np.array([0.5, 0.0]),
+            ),
+        ),
+        "single": program([N, N], ir.Trees(inputs(2), _single(), np.array([0.5, 0.0]), single=True)),
+        "single-one-output-each": program(
+            [N, N],
+            ir.Trees(
+                inputs(2),
+                _single(output=[1, 0, 1], value=_single().value[:, :1]),
+                np.array([0.5, 0.25]),
+                single=True,
             ),
         ),
         "no-trees": program([N, N], ir.Trees(inputs(2), forest(roots=[], output=[]), np.array([0.0, 2.0]))),
@@ -266,6 +295,12 @@ PROGRAMS: dict[type[ir.Node], dict[str, Program]] = {
         "min": _checked(ir.Reduce(block(3, 3), ir.Reduction.MIN), n=3),
         "one": _checked(ir.Reduce(block(1, 1)), n=1),
     },
+    ir.WeightedMedian: {
+        "three": _checked(ir.WeightedMedian(block(3, 3), np.array([0.7, 1.3, 0.4])), n=3),
+        "equal": _checked(ir.WeightedMedian(block(4, 4), np.full(4, 0.1)), n=4),
+        "zero": _checked(ir.WeightedMedian(block(2, 2), np.zeros(2))),
+        "one": _checked(ir.WeightedMedian(block(1, 1), np.array([2.0])), n=1),
+    },
     ir.Normalize: {
         "sigmoids": _checked(ir.Sigmoid(block(3, 3)), ir.Normalize(block(4, 3)), n=3),
         "zeros": _checked(ir.Step(block(2, 2)), ir.Normalize(block(3, 2))),
@@ -275,8 +310,30 @@ PROGRAMS: dict[type[ir.Node], dict[str, Program]] = {
         "strict": program([N, N], ir.Step(inputs(2), 1.5)),
         "inclusive": program([N, N], ir.Step(inputs(2), 1.5, inclusive=True)),
     },
+    **POINT_PROGRAMS,
 }
 """By the kind that the program is about."""
+
+_DOUBLED = """\
+<ir_version: 8, opset_import: ["" : 15]>
+graph (float[rows, 2] x, int64[rows] n) => (float[rows, 2] y, int64[rows] m) {
+    two = Constant <value_float = 2.0> ()
+    y = Mul(x, two)
+    m = Neg(n)
+}
+"""
+
+
+def _subgraph() -> Program:
+    """Two columns as floats and one as a whole number, through a graph of an older version."""
+    content = onnx.parser.parse_model(_DOUBLED).SerializeToString()
+    feeds = (ir.Feed("x", ir.Element.FLOAT, (0, 2)), ir.Feed("n", ir.Element.INT64, (1,), flat=True))
+    fetches = (ir.Fetch("m", 1), ir.Fetch("y", 2))
+    return program([N, N, N], ir.Subgraph(inputs(3), content, feeds, fetches))
+
+
+ONLY_ONNX: dict[type[ir.Node], dict[str, Program]] = {ir.Subgraph: {"floats": _subgraph()}}
+"""The same for kinds that have no form in SQL."""
 
 ALL = {f"{kind.__name__}-{name}": p for kind, group in PROGRAMS.items() for name, p in group.items()}
 

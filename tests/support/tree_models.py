@@ -101,6 +101,16 @@ def one(frame: pd.DataFrame) -> Values:
     return np.full(len(frame), "only")
 
 
+def two_and_three(frame: pd.DataFrame) -> Values:
+    """Two targets: three labels of text, and two."""
+    return np.column_stack([three(frame), np.where(two(frame), "yes", "no")]).astype(object)
+
+
+def two_numbers(frame: pd.DataFrame) -> Values:
+    """Two targets that are numbers."""
+    return np.column_stack([target(frame), positive(frame)])
+
+
 def hard_rows(estimator: Any, frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of `frame`, then a row for each threshold's neighbours and each hard value in each column of numbers."""
     rows = [frame.head(60)]
@@ -189,6 +199,7 @@ def _tree_group(classifier: type, regressor: type) -> dict[type, dict[str, Calla
             "leaf": _example(lambda: classifier(**_seed), lambda f: np.arange(len(f)) % 3, _constant),
             "one_class": _example(lambda: classifier(**_seed), one),
             "one_column": _example(lambda: classifier(**_seed), two, _one_column),
+            "targets": _example(lambda: classifier(**_seed, max_depth=4), two_and_three),
         },
         regressor: {
             "default": _example(lambda: regressor(**_seed), target),
@@ -198,6 +209,7 @@ def _tree_group(classifier: type, regressor: type) -> dict[type, dict[str, Calla
                 lambda: regressor(**_seed, criterion="absolute_error", max_depth=3), target, weighted=True
             ),
             "leaf": _example(lambda: regressor(**_seed), lambda f: np.arange(len(f)) / 7, _constant),
+            "targets": _example(lambda: regressor(**_seed, max_depth=4), two_numbers, _missing),
         },
     }
 
@@ -211,12 +223,14 @@ def _forest_group(classifier: type, regressor: type) -> dict[type, dict[str, Cal
             "weighted": _example(lambda: classifier(**_few, max_leaf_nodes=9), three, weighted=True),
             "one_tree": _example(lambda: classifier(n_estimators=1, **_seed), three),
             "one_class": _example(lambda: classifier(**_few), one),
+            "targets": _example(lambda: classifier(**_few, max_depth=3), two_and_three, _missing),
         },
         regressor: {
             "default": _example(lambda: regressor(**_few), target),
             "missing": _example(lambda: regressor(**_few, max_depth=6), target, _missing),
             "one_tree": _example(lambda: regressor(n_estimators=1, **_seed), target),
             "leaf": _example(lambda: regressor(**_few), lambda f: np.arange(len(f)) / 7, _constant),
+            "targets": _example(lambda: regressor(**_few, max_depth=3), two_numbers),
         },
     }
 

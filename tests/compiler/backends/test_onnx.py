@@ -18,6 +18,7 @@ from pgscore.compiler.backends import onnx as backend
 from pgscore.compiler.ir import Column, Dtype, Method, ModelKind, Output, Program, Ref
 
 from ...support import programs
+from ...support.point_programs import POINT_PROGRAMS
 
 Values = npt.NDArray[np.float64]
 
@@ -183,7 +184,9 @@ def test_overflow_refuses_the_row(name: str) -> None:
     np.testing.assert_allclose(run(program, x), outputs, rtol=1e-14, atol=1e-322)
 
 
-OF_NUMBERS = {name: p for name, p in programs.ALL.items() if not any(p.text_nodes())}
+OF_NUMBERS = {name: p for name, p in programs.ALL.items() if not any(p.text_nodes())} | {
+    f"{kind.__name__}-{name}": p for kind, group in programs.ONLY_ONNX.items() for name, p in group.items()
+}
 
 
 @pytest.mark.parametrize("name", OF_NUMBERS)
@@ -202,7 +205,7 @@ def test_every_kind_of_node_is_exported_or_left_to_sql() -> None:
     cases = (EXACT, ARITHMETIC, SMOOTH, OF_NUMBERS)
     covered = {type(node) for programs in cases for p in programs.values() for node in p.nodes}
     assert set(backend.EXPORTERS) | {ir.Input, ir.FillText} == set(ir.NODE_KINDS)
-    assert covered == set(ir.NODE_KINDS) - {ir.FillText}
+    assert covered | set(POINT_PROGRAMS) == set(ir.NODE_KINDS) - {ir.FillText}
 
 
 @pytest.mark.parametrize("name", ["Check", "Trees, rows of values", "columns of several nodes"])

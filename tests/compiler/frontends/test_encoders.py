@@ -1,4 +1,4 @@
-"""OneHotEncoder and OrdinalEncoder over their options, kinds of data, and values that training did not see."""
+"""OneHotEncoder, OrdinalEncoder and TargetEncoder over options, kinds of data, and values that training did not see."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import pandas as pd
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import (
+    LabelBinarizer,
+    LabelEncoder,
+    OneHotEncoder,
+    OrdinalEncoder,
+    StandardScaler,
+    TargetEncoder,
+)
 from sklearn.tree import DecisionTreeClassifier
 
 from pgscore.compiler.frontends import to_program
@@ -80,6 +87,33 @@ def test_one_hot(data: str, options: dict[str, Any]) -> None:
 @pytest.mark.parametrize("options", ORDINAL, ids=lambda options: "-".join(map(str, options.values())))
 def test_ordinal(data: str, options: dict[str, Any]) -> None:
     assert_parity(OrdinalEncoder(**options).fit(DATA[data]), hard(DATA[data]), exact=True)
+
+
+TARGETS: dict[str, Any] = {
+    "binary": np.where(_RNG.random(N) < 0.4, "yes", "no"),
+    "continuous": _RNG.normal(size=N),
+    "multiclass": _RNG.integers(0, 3, N),
+}
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("smooth", ["auto", 0.0, 7.5])
+def test_target(data: str, target: str, smooth: Any) -> None:
+    encoder = TargetEncoder(smooth=smooth).fit(DATA[data], TARGETS[target])
+    assert_parity(encoder, hard(DATA[data]), exact=True)
+    assert_parity(TargetEncoder().fit(DATA["text"].to_numpy(str), TARGETS[target]), hard(DATA["text"]), exact=True)
+
+
+def test_target_with_given_categories() -> None:
+    train, order = pd.DataFrame({"a": ["x", "y", None] * 3}, dtype=object), [["y", None, "z", "x"]]
+    encoder = TargetEncoder(categories=order, target_type="continuous").fit(train, np.arange(9) % 2)
+    assert_parity(encoder, hard(train), exact=True)
+
+
+@pytest.mark.parametrize("encoder", [LabelEncoder(), LabelBinarizer()])
+def test_encoders_of_targets_are_refused(encoder: Any) -> None:
+    refuse(encoder.fit(["a", "b", "c"]), "encodes the target")
 
 
 @pytest.mark.parametrize("encoder", [OneHotEncoder, OrdinalEncoder])

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pgscore.compiler import ir
-from pgscore.compiler.frontends.float32 import float32_threshold
+from pgscore.compiler.frontends.float32 import float32_below, float32_threshold
 
 SMALLEST = 2.0**-149
 EDGES = [0.0, -0.0, np.inf, -np.inf, 1e300, -1e300, 1e-300, -1e-300, 5e-324, -5e-324, SMALLEST, -SMALLEST,
@@ -58,3 +58,12 @@ def test_moved_threshold_is_the_largest_double_that_passes(t: float, moved: floa
 def test_keeps_the_shape() -> None:
     assert float32_threshold(np.zeros((2, 3))).shape == (2, 3)
     assert float32_threshold(np.zeros(0)).shape == (0,)
+
+
+@given(t=st.one_of(singles, st.sampled_from([-np.inf, np.inf])), x=st.one_of(doubles, near_singles()))
+def test_a_threshold_that_belongs_to_the_other_side(t: float, x: float) -> None:
+    moved = float(float32_below(np.array([t]))[0])
+    for value in [x, t, moved, np.nextafter(moved, np.inf), *EDGES]:
+        with np.errstate(over="ignore", under="ignore"):
+            below = bool(np.float32(value) < np.float32(t))
+        assert below == (value <= moved) or t == -np.inf, value

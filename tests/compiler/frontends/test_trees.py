@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomTreesEmbedding
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier
 
 from pgscore.compiler import ir
 from pgscore.compiler.backends.numpy import evaluate
@@ -22,8 +22,6 @@ from pgscore.errors import UnsupportedError
 from tests.support.tree_models import numbers, target, three, two
 
 from .parity import assert_parity
-
-SINGLE = [DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor]
 
 
 @pytest.mark.parametrize("missing", [False, True])
@@ -75,12 +73,44 @@ def test_a_missing_value_has_a_way_where_training_saw_none() -> None:
     assert_parity(estimator, rows, exact=True)
 
 
-@pytest.mark.parametrize("make", SINGLE)
-def test_several_outputs_are_refused(make: Callable[[], Any]) -> None:
+@pytest.mark.parametrize("make", [DecisionTreeRegressor, ExtraTreesRegressor])
+def test_several_targets_of_numbers_are_exact(make: Callable[..., Any]) -> None:
+    frame = numbers(missing=True)
+    y = np.column_stack([target(frame), np.ones(len(frame)), -target(frame)])
+    program = assert_parity(make(max_depth=4, random_state=0).fit(frame, y), frame, exact=True)
+    assert len(program.outputs[0].columns) == 3
+
+
+@pytest.mark.parametrize("dtype", [object, str, int, float, bool])
+def test_several_targets_of_classes_keep_their_labels(dtype: Any) -> None:
     frame = numbers()
-    estimator = make().fit(frame, np.column_stack([two(frame), two(frame)]).astype(int))
-    with pytest.raises(UnsupportedError, match="several outputs; train one model for each output"):
-        to_program(estimator)
+    labels = np.column_stack([two(frame), ~two(frame), np.ones(len(frame))]).astype(int)
+    labels = labels.astype(str).astype(object) if dtype is object else labels.astype(dtype)
+    model = ExtraTreeClassifier(max_depth=4, random_state=0).fit(frame, labels)
+    assert assert_parity(model, frame, exact=True).kind is ir.ModelKind.MULTI_OUTPUT_CLASSIFIER
+
+
+def test_labels_of_several_kinds_are_refused() -> None:
+    frame = numbers()
+    model = DecisionTreeClassifier(max_depth=2).fit(frame, np.column_stack([two(frame), two(frame)]))
+    model.classes_ = [np.array(["a", 1], dtype=object), model.classes_[1]]
+    with pytest.raises(UnsupportedError, match="several kinds"):
+        to_program(model)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_embedding_names_every_leaf(missing: bool, sparse: bool) -> None:
+    frame = numbers(missing=missing)
+    model = RandomTreesEmbedding(4, max_depth=3, sparse_output=sparse, random_state=0).fit(frame)
+    program = assert_parity(model, frame, exact=True)
+    assert len(program.outputs[0].columns) == sum(t.get_n_leaves() for t in model.estimators_)
+
+
+def test_a_scaler_behind_the_sparse_embedding_multiplies() -> None:
+    frame = numbers()
+    model = make_pipeline(RandomTreesEmbedding(3, max_depth=2, random_state=0), StandardScaler(with_mean=False))
+    assert_parity(model.fit(frame), frame, exact=True)
 
 
 def test_a_leaf_that_is_not_finite_is_refused() -> None:

@@ -1,0 +1,84 @@
+"""Models on kernels of all training rows, or of some: KernelRidge, GaussianProcessRegressor, Nystroem."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
+from sklearn.kernel_approximation import Nystroem
+from sklearn.kernel_ridge import KernelRidge
+
+from .. import ir
+from ..ir import kernels
+from .builder import Builder, Frontend, Predictions
+from .kernel_forms import add, dense, of_gaussian_process, pairwise, say_digits
+
+KNOWN_ROWS = 200
+"""Training rows from which the size of a model's terms is taken."""
+
+
+def kernel_ridge(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
+    """Dual coefficients times the kernels of the training rows, one sum for each target."""
+    params = {"gamma": estimator.gamma, "degree": estimator.degree, "coef0": estimator.coef0}
+    form = _pairwise(estimator, params, builder)
+    points, dual = dense(estimator.X_fit_), np.asarray(estimator.dual_coef_, dtype=float)
+    weights = np.atleast_2d(dual.T)
+    known = np.asarray(estimator._get_kernel(estimator.X_fit_[:KNOWN_ROWS], estimator.X_fit_))
+    say_digits(builder, known, weights, np.zeros(len(weights)), _noise(form, points))
+    answer = add(builder, columns, form, points, weights, np.zeros(len(weights)))
+    return Predictions(ir.ModelKind.REGRESSOR, answer)
+
+
+def gaussian_process_regressor(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
+    """The mean: `alpha_` times the kernels of the training rows, in units of the target, for each target."""
+    form = of_gaussian_process(estimator.kernel_, builder)
+    points = np.asarray(estimator.X_train_, dtype=float)
+    alpha = np.asarray(estimator.alpha_, dtype=float)
+    weights = np.atleast_2d(alpha.T)
+    deviation, mean = (np.broadcast_to(a, len(weights)) for a in (estimator._y_train_std, estimator._y_train_mean))
+    if form is None:
+        form, weights = kernels.Uniform(1.0), np.zeros_like(weights)
+    weights = weights * deviation[:, np.newaxis]
+    say_digits(builder, estimator.kernel_(points[:KNOWN_ROWS], points), weights, mean)
+    return Predictions(ir.ModelKind.REGRESSOR, add(builder, columns, form, points, weights, mean))
+
+
+def nystroem(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
+    """The kernels of the chosen rows, times a matrix."""
+    form = _pairwise(estimator, estimator._get_kernel_params(), builder)
+    weights = np.asarray(estimator.normalization_, dtype=float)
+    return add(builder, columns, form, estimator.components_, weights, np.zeros(len(weights)))
+
+
+def _pairwise(estimator: Any, params: dict[str, Any], builder: Builder) -> kernels.Form:
+    if estimator.kernel == "precomputed":
+        builder.refuse("its kernel is computed beforehand", "use linear, rbf, laplacian, poly or sigmoid")
+    return pairwise(estimator.kernel, params, estimator.n_features_in_, builder)
+
+
+def _noise(form: kernels.Form, points: ir.FloatArray) -> float:
+    """Rounding errors of a kernel beside its last digit: scikit-learn takes squared distances from squared norms."""
+    if not isinstance(form, kernels.Gaussian):
+        return 1.0
+    return 1.0 + 4 * form.gamma * float(np.median((points**2).sum(axis=1)))
+
+
+FRONTENDS: dict[type, Frontend] = {
+    KernelRidge: kernel_ridge,
+    GaussianProcessRegressor: gaussian_process_regressor,
+    Nystroem: nystroem,
+}
+
+NOTES: dict[type, str] = {
+    KernelRidge: "kernels linear, rbf, laplacian, poly (whole degree up to 10) and sigmoid",
+    GaussianProcessRegressor: "the mean; Matern with nu 0.5, 1.5, 2.5 and infinity",
+    Nystroem: "kernels linear, rbf, laplacian, poly (whole degree up to 10) and sigmoid",
+}
+
+REFUSED: dict[type | str, tuple[str, str]] = {
+    GaussianProcessClassifier: (
+        "its probability is an integral over a variance that takes a square of the training rows for each answer",
+        "use SVC, or a GaussianProcessRegressor on 0 and 1",
+    )
+}

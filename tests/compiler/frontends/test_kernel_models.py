@@ -1,0 +1,113 @@
+"""Kernel ridge, Gaussian processes and Nystroem against scikit-learn's own answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor, kernels
+from sklearn.kernel_approximation import Nystroem
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from pgscore.compiler import ir
+from pgscore.compiler.frontends import to_program
+from pgscore.errors import UnsupportedError
+from tests.support.customers import NUMBERS, customers, rows_to_score
+
+from .parity import assert_parity
+
+FRAME = customers()[NUMBERS]
+
+
+def fitted(model: Any, targets: int = 1) -> Any:
+    amount = customers()["amount"].to_numpy()
+    y = amount if targets == 1 else np.stack([amount, np.sqrt(np.abs(amount))], axis=1)
+    return make_pipeline(StandardScaler(), model).fit(FRAME, y)
+
+
+@pytest.mark.parametrize("targets", [1, 2])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel": "linear"},
+        {"kernel": "rbf"},
+        {"kernel": "rbf", "gamma": 3.0},
+        {"kernel": "laplacian"},
+        {"kernel": "poly", "degree": 2, "coef0": 0.5},
+        {"kernel": "sigmoid", "gamma": 0.1},
+    ],
+)
+def test_kernel_ridge(options: dict[str, Any], targets: int) -> None:
+    assert_parity(fitted(KernelRidge(**options), targets), rows_to_score(FRAME), rtol=1e-10)
+
+
+@pytest.mark.parametrize("targets", [1, 2])
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        None,
+        2.0 * kernels.RBF([1.0, 3.0]) + kernels.WhiteKernel(),
+        kernels.Matern(nu=0.5) + kernels.DotProduct(2.0),
+        kernels.Matern([1.0, 2.0], nu=1.5) * kernels.ConstantKernel(3.0),
+        kernels.Matern(nu=2.5),
+        kernels.Matern(nu=np.inf),
+        kernels.RationalQuadratic(2.0, 0.3),
+        kernels.ExpSineSquared(1.0, 7.0) * kernels.RBF(2.0),
+        kernels.DotProduct() ** 2,
+        kernels.RBF(2.0) ** 1.5 + kernels.WhiteKernel() * kernels.RBF(),
+    ],
+)
+def test_gaussian_processes(kernel: Any, targets: int) -> None:
+    model = GaussianProcessRegressor(kernel, alpha=3.0, normalize_y=True, optimizer=None)
+    assert_parity(fitted(model, targets), rows_to_score(FRAME), rtol=1e-9)
+
+
+def test_nothing_but_noise() -> None:
+    model = fitted(GaussianProcessRegressor(kernels.WhiteKernel(), optimizer=None, normalize_y=True))
+    assert_parity(model, rows_to_score(FRAME))
+
+
+def test_a_model_says_how_many_digits_it_keeps() -> None:
+    smooth = GaussianProcessRegressor(kernels.RBF(3.0), alpha=1e-7, optimizer=None)
+    program = to_program(fitted(smooth))
+    assert program.tolerance > ir.TOLERANCE
+    assert "cancel" in program.approximation
+    with pytest.raises(UnsupportedError, match="rounding decides its answers"):
+        to_program(fitted(GaussianProcessRegressor(kernels.RBF(100.0), alpha=1e-14, optimizer=None)))
+
+
+@pytest.mark.parametrize("options", [{}, {"kernel": "poly", "degree": 2}, {"kernel": "laplacian", "gamma": 0.1}])
+def test_nystroem(options: dict[str, Any]) -> None:
+    model = make_pipeline(StandardScaler(), Nystroem(n_components=5, random_state=0, **options)).fit(FRAME)
+    assert_parity(model, rows_to_score(FRAME), rtol=1e-9, atol=1e-12)
+
+
+def test_one_column() -> None:
+    frame = pd.DataFrame({"a": np.arange(12.0)})
+    assert_parity(KernelRidge(kernel="rbf").fit(frame, np.sin(frame["a"])), frame, rtol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (KernelRidge(kernel="cosine"), "its kernel is 'cosine'"),
+        (KernelRidge(kernel="poly", degree=2.5, coef0=9.0), "its degree is 2.5"),
+        (KernelRidge(kernel=lambda a, b: float(a @ b)), "a function of Python"),
+        (GaussianProcessRegressor(kernels.Matern(nu=0.7), optimizer=None), "nu=0.7"),
+        (GaussianProcessRegressor(kernels.PairwiseKernel(), optimizer=None), "holds PairwiseKernel"),
+        (GaussianProcessRegressor(kernels.RBF() ** 12, optimizer=None), "the exponent 12"),
+    ],
+)
+def test_what_has_no_exact_form_is_refused(model: Any, reason: str) -> None:
+    with pytest.raises(UnsupportedError, match=reason):
+        to_program(fitted(model))
+
+
+def test_gaussian_process_classifiers_are_refused() -> None:
+    model = GaussianProcessClassifier(optimizer=None).fit(FRAME, customers()["churn"])
+    with pytest.raises(UnsupportedError, match="integral"):
+        to_program(model)

@@ -1,0 +1,146 @@
+"""Files of LightGBM, XGBoost and CatBoost, loaded without trust and checked; and pgscore without the libraries."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import catboost
+import lightgbm
+import numpy as np
+import pytest
+import xgboost
+from skops import io as skops_io
+
+from pgscore.compiler.frontends import to_program
+from pgscore.compiler.load import load_model
+from pgscore.compiler.native import LightGBMModel, XGBoostModel
+from pgscore.errors import ModelFileError, UntrustedModelError
+
+from .frontends.boosting_data import LEVEL, POSITIVE, X, Y, hard_rows
+from .frontends.parity import assert_parity
+
+ROWS = hard_rows()
+LIGHTGBM = lightgbm.LGBMClassifier(n_estimators=3, num_leaves=5, verbose=-1).fit(X, LEVEL)
+XGBOOST = xgboost.XGBClassifier(n_estimators=3, max_depth=3).fit(X, LEVEL)
+_CATBOOST = {"iterations": 3, "depth": 3, "verbose": 0, "allow_writing_files": False}
+CATBOOST = catboost.CatBoostClassifier(**_CATBOOST).fit(X, LEVEL)
+
+
+def _of_xgboost(path: Path, estimator: str, target: Any) -> None:
+    getattr(xgboost, estimator)(n_estimators=3, max_depth=3).fit(X, target).save_model(path)
+
+
+WRITERS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
+    "model.txt": (LIGHTGBM.booster_.save_model, "lightgbm", "LightGBMModel"),
+    "model.json": (XGBOOST.save_model, "xgboost", "XGBClassifier"),
+    "model.ubj": (XGBOOST.save_model, "xgboost", "XGBClassifier"),
+    "regressor.json": (lambda path: _of_xgboost(path, "XGBRegressor", Y), "xgboost", "XGBRegressor"),
+    "native.ubj": (
+        lambda path: xgboost.train({}, xgboost.DMatrix(X, label=Y), 3).save_model(path),
+        "xgboost",
+        "XGBoostModel",
+    ),
+    "model.cbm": (lambda path: CATBOOST.save_model(str(path)), "catboost", "CatBoostClassifier"),
+    "catboost.json": (lambda path: CATBOOST.save_model(str(path), format="json"), "catboost", "CatBoostClassifier"),
+    "poisson.cbm": (
+        lambda path: (
+            catboost.CatBoostRegressor(**_CATBOOST, loss_function="Poisson").fit(X, POSITIVE).save_model(str(path))
+        ),
+        "catboost",
+        "CatBoostRegressor",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("suffix", ["", ".model"])
+def test_a_file_is_known_by_its_content(tmp_path: Path, name: str, suffix: str) -> None:
+    write, library, description = WRITERS[name]
+    write(tmp_path / name)
+    path = (tmp_path / name).rename(tmp_path / (name + suffix))
+    loaded = load_model(path)
+    assert (loaded.format, loaded.description) == (library, description)
+    assert loaded.libraries[library] == sys.modules[library].__version__
+    assert_parity(loaded.estimator, ROWS)
+
+
+@pytest.mark.parametrize("model", [LIGHTGBM, XGBOOST, CATBOOST], ids=["lightgbm", "xgboost", "catboost"])
+def test_wrappers_in_skops_and_pickles_need_trust(tmp_path: Path, model: Any) -> None:
+    skops_io.dump(model, tmp_path / "model.skops")
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
+    for name in ("model.skops", "model.pkl"):
+        with pytest.raises(UntrustedModelError):
+            load_model(tmp_path / name)
+        loaded = load_model(tmp_path / name, trust=True)
+        assert type(loaded.estimator) is type(model)
+        assert type(model).__module__.partition(".")[0] in loaded.libraries
+        np.testing.assert_array_equal(loaded.estimator.predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize(
+    ("model", "wrapper"), [(LIGHTGBM.booster_, LightGBMModel), (XGBOOST.get_booster(), XGBoostModel)]
+)
+def test_a_pickled_booster_is_an_estimator(tmp_path: Path, model: Any, wrapper: type) -> None:
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
+    loaded = load_model(tmp_path / "model.pkl", trust=True)
+    assert type(loaded.estimator) is wrapper
+    assert set(loaded.libraries) > {"scikit-learn", "numpy", "python"}
+
+
+def test_a_file_cut_off_is_refused(tmp_path: Path) -> None:
+    for name, (write, _, _) in WRITERS.items():
+        write(tmp_path / name)
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[: len(content) // 2])
+        with pytest.raises(ModelFileError):
+            load_model(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement"),
+    [
+        (rb"split_feature=\d+", b"split_feature=9"),
+        (rb"left_child=\d+", b"left_child=0"),
+        (rb"right_child=\d+", b"right_child=77"),
+    ],
+    ids=["feature", "circle", "outside"],
+)
+def test_indices_are_checked_before_the_model_follows_them(tmp_path: Path, pattern: bytes, replacement: bytes) -> None:
+    path = tmp_path / "model.txt"
+    changed = re.sub(pattern, replacement, LIGHTGBM.booster_.model_to_string().encode(), count=1)
+    path.write_bytes(changed)
+    with pytest.raises(ModelFileError, match=r"damaged or made to do harm|cannot be loaded"):
+        load_model(path)
+
+
+def test_without_the_libraries(tmp_path: Path) -> None:
+    """pgscore imports, compiles other models, and says which extra a file needs."""
+    code = """
+import sys
+for name in ("lightgbm", "xgboost", "catboost"):
+    sys.modules[name] = None
+from pathlib import Path
+from sklearn.linear_model import LinearRegression
+import pgscore
+from pgscore.compiler.load import load_model
+pgscore.to_program(LinearRegression().fit([[1.0], [2.0]], [1.0, 2.0]))
+try:
+    load_model(Path(sys.argv[1]))
+except pgscore.PgscoreError as error:
+    print(error)
+"""
+    path = tmp_path / "model.txt"
+    LIGHTGBM.booster_.save_model(path)
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    assert "pip install 'pgscore[lightgbm]'" in done.stdout
+
+
+def test_the_program_of_a_loaded_model_is_that_of_the_model(tmp_path: Path) -> None:
+    LIGHTGBM.booster_.save_model(tmp_path / "model.txt")
+    assert to_program(load_model(tmp_path / "model.txt").estimator) == to_program(LightGBMModel(LIGHTGBM.booster_))

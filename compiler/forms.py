@@ -76,9 +76,7 @@ def _characters(artifact: Artifact) -> int:
 def _form(strategy: Strategy, characters: int, start: float, *, exactly: bool) -> Form:
     memory = characters * BYTES[strategy] / 1e6
     reasons = []
-    if strategy is Strategy.SQL and not exactly:
-        reasons.append("too large to be planned in every query")
-    elif strategy is Strategy.SQL and start > MAX_PLANNING:
+    if strategy is Strategy.SQL and start > MAX_PLANNING:
         reasons.append(f"{start:.1f} ms of planning in every query")
     if memory > MAX_MEMORY:
         reasons.append(f"{memory:,.0f} MB in each server process")

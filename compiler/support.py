@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -40,6 +40,7 @@ class Measured:
 
     `difference` is relative, 0 where all numbers were bit-equal. `tolerance` is what the parity gate allows, for the
     reason in `approximation` where it is more than usual. `sql` says whether each of the models had a form in SQL.
+    `limits` are the conditions, with the difference measured under each, where the gate refuses the model.
     """
 
     models: int
@@ -48,6 +49,7 @@ class Measured:
     tolerance: float = TOLERANCE
     approximation: str = ""
     sql: bool = True
+    limits: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,9 @@ def _rows(family: str, module: ModuleType) -> Iterator[Support]:
         note = notes.get(key, "")
         if measured is not None and measured.approximation:
             note = "; ".join(filter(None, [f"within {measured.tolerance:g}: {measured.approximation}", note]))
+        for limit, difference in measured.limits.items() if measured else ():
+            size = f"differs by {difference:.1e}" if difference else "labels differ"
+            note = "; ".join(filter(None, [note, f"the gate refuses it where {limit} ({size})"]))
         yield Support(family, *split(key), _verdict(measured), note, measured)
     for key, (reason, way_forward) in refused.items():
         yield Support(family, *split(key), Verdict.REFUSED, f"{reason}; {way_forward}")

@@ -44,9 +44,23 @@ def from_proba(builder: Builder, names: tuple[ir.Label, ...], proba: ir.Block) -
     return Predictions(kind(names), builder.add(ir.ArgMax(proba)), names, proba=proba)
 
 
-def from_likelihood(builder: Builder, names: tuple[ir.Label, ...], scores: ir.Block) -> Predictions:
-    """A classifier whose label is the first of the largest log likelihoods; their softmax is the probability."""
-    return Predictions(kind(names), builder.add(ir.ArgMax(scores)), names, proba=builder.add(ir.Softmax(scores)))
+def shares(builder: Builder, logarithms: ir.Block) -> ir.Block:
+    """exp(l_j - log Σ exp(l_i)): probabilities from log likelihoods as scipy.special.logsumexp leads to them.
+
+    Far from all components that loses digits which a Softmax would keep; where several densities are equal there, each
+    share is 1.
+    """
+    n = len(logarithms)
+    top = builder.add(ir.Reduce(logarithms))
+    less = np.hstack([np.eye(n), np.full((n, 1), -1.0)])
+    # The bounds hold anyway: they tell SQL that nothing overflows here.
+    shifted = builder.add(ir.Clip(builder.add(ir.Affine(logarithms + top, less, np.zeros(n))), -np.inf, 0.0))
+    terms = builder.add(ir.Elementwise(shifted, ir.Op.EXP))
+    sum_of_terms = builder.add(ir.Affine(terms, np.ones((1, n)), np.zeros(1)))
+    rest = builder.add(ir.Elementwise(builder.add(ir.Clip(sum_of_terms, 1.0, float(n))), ir.Op.LOG))
+    total = builder.add(ir.Affine(rest + top, np.ones((1, 2)), np.zeros(1)))
+    logs = builder.add(ir.Clip(builder.add(ir.Affine(logarithms + total, less, np.zeros(n))), -np.inf, 0.0))
+    return builder.add(ir.Elementwise(logs, ir.Op.EXP))
 
 
 def votes_and_confidence(builder: Builder, votes: ir.Block, sums: ir.Block) -> ir.Block:

@@ -10,7 +10,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticD
 
 from .. import ir
 from .builder import Builder, Frontend, Predictions
-from .classes import from_likelihood, labels_of
+from .classes import kind, labels_of
 from .linear import linear_map
 from .linear_classifiers import logistic_regression
 
@@ -48,7 +48,8 @@ def quadratic_discriminant(estimator: Any, columns: ir.Block, builder: Builder) 
     weights = np.where(np.array(owner) == np.arange(len(labels))[:, np.newaxis], -0.5, 0.0)
     scores = linear_map(builder, tuple(squares), weights, bias)
     decision = builder.add(ir.Affine(scores, np.array([[-1.0, 1.0]]), np.zeros(1))) if len(labels) == 2 else scores
-    return replace(from_likelihood(builder, labels, scores), decision=decision)
+    proba = builder.add(ir.Softmax(scores))
+    return Predictions(kind(labels), builder.add(ir.ArgMax(scores)), labels, proba=proba, decision=decision)
 
 
 FRONTENDS: dict[type, Frontend] = {

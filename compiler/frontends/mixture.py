@@ -12,6 +12,7 @@ from sklearn.mixture._gaussian_mixture import _compute_log_det_cholesky
 
 from .. import ir
 from .builder import Builder, Frontend, Predictions
+from .classes import shares
 
 
 def mixture(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
@@ -42,26 +43,7 @@ def mixture(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
         weights = np.hstack([means * precisions, -0.5 * precisions])
         densities = builder.add(ir.Affine(columns + squares, weights, constants))
     cluster = builder.add(ir.ArgMax(densities))
-    return Predictions(ir.ModelKind.CLUSTERER, cluster, proba=_shares(densities, builder))
-
-
-def _shares(logarithms: ir.Block, builder: Builder) -> ir.Block:
-    """exp(l_j - log Σ exp(l_i)): the shares as the model computes them.
-
-    Far from all components that loses digits which a Softmax would keep; where several densities are equal there, each
-    share is 1.
-    """
-    n = len(logarithms)
-    top = builder.add(ir.Reduce(logarithms))
-    less = np.hstack([np.eye(n), np.full((n, 1), -1.0)])
-    # The bounds hold anyway: they tell SQL that nothing overflows here.
-    shifted = builder.add(ir.Clip(builder.add(ir.Affine(logarithms + top, less, np.zeros(n))), -np.inf, 0.0))
-    terms = builder.add(ir.Elementwise(shifted, ir.Op.EXP))
-    sum_of_terms = builder.add(ir.Affine(terms, np.ones((1, n)), np.zeros(1)))
-    rest = builder.add(ir.Elementwise(builder.add(ir.Clip(sum_of_terms, 1.0, float(n))), ir.Op.LOG))
-    total = builder.add(ir.Affine(rest + top, np.ones((1, 2)), np.zeros(1)))
-    logs = builder.add(ir.Clip(builder.add(ir.Affine(logarithms + total, less, np.zeros(n))), -np.inf, 0.0))
-    return builder.add(ir.Elementwise(logs, ir.Op.EXP))
+    return Predictions(ir.ModelKind.CLUSTERER, cluster, proba=shares(builder, densities))
 
 
 def _constants(estimator: Any) -> ir.FloatArray:

@@ -1,4 +1,4 @@
-"""Naive Bayes: a sum of log likelihoods for each class, of which the largest wins; their softmax is the probability."""
+"""Naive Bayes: a sum of log likelihoods for each class, of which the largest wins; their shares are probabilities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sklearn.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, Gaussi
 
 from .. import ir
 from .builder import Builder, Frontend, Predictions
-from .classes import from_likelihood, labels_of
+from .classes import kind, labels_of, shares
 
 
 def gaussian_nb(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
@@ -30,7 +30,7 @@ def gaussian_nb(estimator: Any, columns: ir.Block, builder: Builder) -> Predicti
     _require_finite(builder, "var_smoothing", weights, bias)
     # Each class sees its own squares only.
     own = np.kron(np.eye(n_classes), np.ones(n_columns)) * weights.ravel()
-    return from_likelihood(builder, labels_of(estimator, builder), builder.add(ir.Affine(tuple(squares), own, bias)))
+    return _classified(estimator, builder, builder.add(ir.Affine(tuple(squares), own, bias)))
 
 
 def multinomial_nb(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
@@ -63,7 +63,13 @@ def _linear(
 ) -> Predictions:
     _require_finite(builder, "alpha", weights, bias)
     scores = builder.add(ir.Affine(columns, weights, bias))
-    return from_likelihood(builder, labels_of(estimator, builder), scores)
+    return _classified(estimator, builder, scores)
+
+
+def _classified(estimator: Any, builder: Builder, joint: ir.Block) -> Predictions:
+    """The first of the classes whose joint log likelihood is the largest."""
+    names = labels_of(estimator, builder)
+    return Predictions(kind(names), builder.add(ir.ArgMax(joint)), names, proba=shares(builder, joint))
 
 
 def categorical_nb(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
@@ -78,7 +84,7 @@ def categorical_nb(estimator: Any, columns: ir.Block, builder: Builder) -> Predi
         low, high = float(np.nextafter(-1.0, 0.0)), float(np.nextafter(table.shape[1], 0.0))
         terms += _by_category(builder, builder.add(ir.Check((column,), low, high)), table.T)
     scores = builder.add(ir.Affine(tuple(terms), np.tile(np.eye(len(prior)), len(columns)), prior))
-    return from_likelihood(builder, labels_of(estimator, builder), scores)
+    return _classified(estimator, builder, scores)
 
 
 def _by_category(builder: Builder, column: ir.Block, table: npt.NDArray[np.float64]) -> ir.Block:

@@ -167,20 +167,22 @@ def _show(console: Console, artifact: Artifact, found: Sequence[Form], *, agains
     functions = [["score.NAME" + (f"_{f.suffix}" if f.suffix else ""), f.result, f.method] for f in artifact.functions]
     console.print(output.table(["function", "gives", "equals"], functions))
     console.print("\nForms:")
-    console.print(output.table(["form", "size", "before the first row", "memory", ""], map(_form, found)))
+    console.print(output.table(["form", "size", "before the first row", "memory"], map(_form, found)))
+    for form in found:
+        if form.against:
+            console.print(f"{form.strategy.value} is a bad idea: {form.against}")
     console.print(f"\nauto chooses {artifact.strategy.value}: {artifact.reason}")
 
 
 def _form(form: Form) -> list[str]:
     if form.bytes:
-        return [form.strategy.value, f"{form.bytes:,} bytes", "", "", ""]
+        return [form.strategy.value, f"{form.bytes:,} bytes", "", ""]
     about = "" if form.exactly else "over "
     return [
         form.strategy.value,
         f"{about}{form.characters:,} characters",
         f"{form.start:.1f} ms",
         f"{about}{form.memory:,.1f} MB",
-        f"a bad idea: {form.against}" if form.against else "",
     ]
 
 

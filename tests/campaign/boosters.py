@@ -61,10 +61,14 @@ def _exported(model: Any, x: Any, y: Any) -> OnnxModel:
     return OnnxModel(converted(model.fit(x, y), np.shape(x)[1]))
 
 
+WHOLE = {"integers": "an array holds nothing but whole numbers, some beyond 2^24: LightGBM rounds it to float32"}
+
 BOOSTERS: dict[Any, Recipe] = {
-    "lightgbm.sklearn.LGBMClassifier": Recipe(base=LIGHTGBM, options=DARTS),
-    "lightgbm.sklearn.LGBMRegressor": Recipe(base=LIGHTGBM, options=COUNTS, target="count"),
-    "lightgbm.sklearn.LGBMRanker": Recipe(base=LIGHTGBM, target="codes", fit=_in_groups("group", sizes=True)),
+    "lightgbm.sklearn.LGBMClassifier": Recipe(base=LIGHTGBM, options=DARTS, limits=WHOLE),
+    "lightgbm.sklearn.LGBMRegressor": Recipe(base=LIGHTGBM, options=COUNTS, target="count", limits=WHOLE),
+    "lightgbm.sklearn.LGBMRanker": Recipe(
+        base=LIGHTGBM, target="codes", fit=_in_groups("group", sizes=True), limits=WHOLE
+    ),
     "xgboost.sklearn.XGBClassifier": Recipe(base=XGBOOST, target="codes"),
     "xgboost.sklearn.XGBRegressor": Recipe(base=XGBOOST, options=XGBOOST_COUNTS, target="count"),
     "xgboost.sklearn.XGBRanker": Recipe(base=XGBOOST, target="codes", fit=_in_groups("qid", sizes=False)),
@@ -77,6 +81,7 @@ BOOSTERS: dict[Any, Recipe] = {
     LightGBMModel: Recipe(
         make=_made("lightgbm.LGBMRegressor"),
         base=LIGHTGBM,
+        limits=WHOLE,
         target="number",
         fit=_native(lambda m: LightGBMModel(m.booster_)),
     ),

@@ -56,12 +56,22 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     PARITY.write_text(json.dumps({"estimators": estimators}, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
+def _largest(found: list[dict[str, Any]]) -> float:
+    return float(f"{max(max(measured['differences'].values()) for measured in found):.1e}")
+
+
 def _summary(found: list[dict[str, Any]]) -> dict[str, Any]:
     loosest = max(found, key=lambda measured: measured["tolerance"])
+    alike = [measured for measured in found if not measured["limit"]]
     return {
         "models": len(found),
         "rows": sum(measured["rows"] for measured in found),
-        "difference": float(f"{max(max(measured['differences'].values()) for measured in found):.1e}"),
+        "difference": _largest(alike),
+        "limits": {
+            measured["limit"]: _largest([measured])
+            for measured in sorted(found, key=lambda measured: measured["dataset"])
+            if measured["limit"]
+        },
         "tolerance": loosest["tolerance"],
         "approximation": loosest["approximation"],
         "sql": all("SQL on 18" in measured["differences"] for measured in found),

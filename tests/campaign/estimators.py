@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from sklearn import (
     calibration,
+    cluster,
     compose,
+    covariance,
     cross_decomposition,
     decomposition,
     dummy,
@@ -48,12 +50,14 @@ Parameters = dict[str, Any]
 LOGISTIC = LogisticRegression(max_iter=300)
 SMALL_TREE = DecisionTreeClassifier(max_depth=3, random_state=0)
 SMALL_TREE_REGRESSOR = DecisionTreeRegressor(max_depth=3, random_state=0)
+NEAR_THE_END = "a number is so large (1e300 here) that SQL refuses the row, and the model just about answers"
 ONE_COLUMN = {"single": "needs two columns"}
 
 TREE_OPTIONS: tuple[Parameters, ...] = ({"max_depth": 4}, {}, {"max_leaf_nodes": 9, "max_features": 0.7})
 BOOSTED: tuple[Parameters, ...] = ({"max_depth": 2, "n_estimators": 4}, {"max_depth": 3, "n_estimators": 3})
 HISTOGRAM: Parameters = {"max_iter": 4, "min_samples_leaf": 5, "max_leaf_nodes": 6}
 SCALES = ({}, {"with_mean": False}, {"with_std": False})
+LIBSVM: Parameters = {"max_iter": 2000}  # without it, whole numbers of 1e12 are fitted for ever
 KERNELS: tuple[Parameters, ...] = (
     {},
     {"kernel": "linear"},
@@ -61,6 +65,7 @@ KERNELS: tuple[Parameters, ...] = (
     {"kernel": "sigmoid", "gamma": 0.01},
     {"gamma": "auto"},
 )
+HUGE = {"integers": "of whole numbers of 1e12 gamma='scale' makes 1e-24, which is refused"}
 NEIGHBOURS: tuple[Parameters, ...] = ({}, {"weights": "distance"}, {"p": 1, "n_neighbors": 3}, {"metric": "chebyshev"})
 RADIUS: tuple[Parameters, ...] = ({"radius": 1e9}, {"radius": 1e9, "weights": "distance"})
 PERCEPTRON: Parameters = {"hidden_layer_sizes": (5,), "max_iter": 30}
@@ -129,11 +134,15 @@ def _fitted_scaler(dataset: Dataset) -> Any:
 
 RECIPES: dict[Any, Recipe] = {
     # Composition.
-    pipeline.Pipeline: Recipe(make=_piped, takes="anything", target="classes"),
+    pipeline.Pipeline: Recipe(make=_piped, takes="anything", target="classes", limits={"tails": NEAR_THE_END}),
     compose.ColumnTransformer: Recipe(make=_chosen, takes="anything"),
     pipeline.FeatureUnion: Recipe(make=_union),
-    preprocessing.FunctionTransformer: Recipe(options=({}, {"func": np.square}, {"func": np.abs}, {"func": np.sign})),
+    preprocessing.FunctionTransformer: Recipe(
+        options=({}, {"func": np.square}, {"func": np.abs}, {"func": np.sign}),
+        limits={"integers": "numpy's whole numbers wrap around, as abs(-2^63)"},
+    ),
     frozen.FrozenEstimator: Recipe(
+        limits={"tails": NEAR_THE_END},
         make=_frozen,
         target="classes",
         skip={"mixed": "its scaler is fitted before the encoding", "missing": "as mixed"},
@@ -177,7 +186,7 @@ RECIPES: dict[Any, Recipe] = {
     ),
     preprocessing.TargetEncoder: Recipe(options=({}, {"smooth": 2.0}), takes="anything"),
     preprocessing.KernelCenterer: Recipe(
-        fit=_square, skip={"mixed": "no kernel", "missing": "no kernel", "wide": "80 rows"}
+        fit=_square, skip={**ONE_COLUMN, "mixed": "no kernel", "missing": "no kernel", "wide": "80 rows"}
     ),
     preprocessing.LabelBinarizer: Recipe(takes="one"),
     impute.SimpleImputer: Recipe(
@@ -198,9 +207,11 @@ RECIPES: dict[Any, Recipe] = {
     feature_selection.SelectFwe: Recipe(base={"alpha": 0.9}),
     feature_selection.SelectFromModel: Recipe(base={"estimator": SMALL_TREE, "threshold": 0.0}, target="classes"),
     feature_selection.RFE: Recipe(
-        base={"estimator": SMALL_TREE, "n_features_to_select": 1}, target="classes", narrow=True
+        base={"estimator": SMALL_TREE, "n_features_to_select": 1}, target="classes", narrow=True, skip=ONE_COLUMN
     ),
-    feature_selection.RFECV: Recipe(base={"estimator": SMALL_TREE, "cv": 2}, target="classes", narrow=True),
+    feature_selection.RFECV: Recipe(
+        base={"estimator": SMALL_TREE, "cv": 2}, target="classes", narrow=True, skip=ONE_COLUMN
+    ),
     feature_selection.SequentialFeatureSelector: Recipe(
         base={"estimator": SMALL_TREE, "cv": 2, "n_features_to_select": 1},
         target="classes",
@@ -217,19 +228,30 @@ RECIPES: dict[Any, Recipe] = {
         base={"transform_algorithm": "threshold"},
         skip={"mixed": "its dictionary is as wide as what the encoder gives"},
     ),
+    **dict.fromkeys((decomposition.SparsePCA, decomposition.MiniBatchSparsePCA), Recipe(skip=ONE_COLUMN)),
+    cluster.FeatureAgglomeration: Recipe(skip=ONE_COLUMN),
+    covariance.EllipticEnvelope: Recipe(narrow=True),
+    linear_model.Lars: Recipe(narrow=True),
     decomposition.FastICA: Recipe(base={"max_iter": 50, "whiten": "unit-variance"}),
     decomposition.TruncatedSVD: Recipe(skip=ONE_COLUMN),
     decomposition.NMF: Recipe(takes="positive"),
     decomposition.MiniBatchNMF: Recipe(takes="positive"),
     random_projection.GaussianRandomProjection: Recipe(skip=ONE_COLUMN),
     random_projection.SparseRandomProjection: Recipe(skip=ONE_COLUMN),
-    kernel_approximation.RBFSampler: Recipe(base={"gamma": 0.1, "n_components": 5}),
+    kernel_approximation.RBFSampler: Recipe(
+        base={"gamma": 0.1, "n_components": 5},
+        limits=dict.fromkeys(("mixed", "integers", "tails"), "a number is so large that its cosine has few digits"),
+    ),
     kernel_approximation.Nystroem: Recipe(
-        base={"n_components": 5}, options=({}, {"kernel": "linear"}, {"kernel": "poly"})
+        base={"n_components": 5},
+        options=({}, {"kernel": "linear"}, {"kernel": "poly"}),
+        limits=dict.fromkeys(("single", "tails"), "the kernel of its components is all but singular"),
     ),
     kernel_approximation.PolynomialCountSketch: Recipe(base={"n_components": 8}),
     kernel_approximation.SkewedChi2Sampler: Recipe(base={"n_components": 5}, takes="positive"),
-    kernel_approximation.AdditiveChi2Sampler: Recipe(takes="positive"),
+    kernel_approximation.AdditiveChi2Sampler: Recipe(
+        takes="positive", limits={"constant": "a number is below 1e-305, which is 0 in SQL"}
+    ),
     # Linear models.
     linear_model.LogisticRegression: Recipe(base={"max_iter": 300}, options=({}, {"fit_intercept": False})),
     linear_model.LogisticRegressionCV: Recipe(
@@ -250,7 +272,8 @@ RECIPES: dict[Any, Recipe] = {
     linear_model.GammaRegressor: Recipe(target="count"),
     cross_decomposition.PLSRegression: Recipe(target="numbers"),
     cross_decomposition.PLSCanonical: Recipe(target="numbers"),
-    cross_decomposition.PLSSVD: Recipe(target="numbers"),
+    cross_decomposition.PLSSVD: Recipe(target="numbers", limits={"tails": NEAR_THE_END}),
+    cluster.BisectingKMeans: Recipe(limits={"tails": NEAR_THE_END}),
     linear_model.OrthogonalMatchingPursuitCV: Recipe(skip=ONE_COLUMN),
     linear_model.LassoLarsIC: Recipe(narrow=True),
     cross_decomposition.CCA: Recipe(target="numbers"),
@@ -279,13 +302,35 @@ RECIPES: dict[Any, Recipe] = {
     ensemble.StackingClassifier: Recipe(base={"estimators": CLASSIFIERS, "cv": 2}, options=({}, {"passthrough": True})),
     ensemble.StackingRegressor: Recipe(base={"estimators": REGRESSORS, "cv": 2}),
     # Kernels and neighbours.
-    svm.SVC: Recipe(options=({}, {"probability": True}, *KERNELS[1:]), narrow=True),
-    svm.NuSVC: Recipe(base={"nu": 0.1}, options=({}, {"probability": True}, *KERNELS[1:]), narrow=True),
-    svm.SVR: Recipe(options=KERNELS, narrow=True),
-    svm.NuSVR: Recipe(options=KERNELS, narrow=True),
-    svm.OneClassSVM: Recipe(options=KERNELS, narrow=True),
+    svm.SVC: Recipe(
+        base=LIBSVM,
+        options=({}, {"probability": True}, *KERNELS[1:]),
+        narrow=True,
+        skip=HUGE,
+        limits={"constant": "a row lies on the boundary of two classes"},
+    ),
+    svm.NuSVC: Recipe(
+        base={**LIBSVM, "nu": 0.1},
+        options=({}, {"probability": True}, *KERNELS[1:]),
+        narrow=True,
+        skip=HUGE,
+        limits={
+            "constant": "a row lies on the boundary of two classes",
+            **dict.fromkeys(("numeric", "missing"), "its coefficients are so large that the sum cancels"),
+        },
+    ),
+    svm.SVR: Recipe(base=LIBSVM, options=KERNELS, narrow=True),
+    svm.NuSVR: Recipe(base=LIBSVM, options=KERNELS, narrow=True),
+    svm.OneClassSVM: Recipe(
+        base=LIBSVM,
+        options=KERNELS,
+        narrow=True,
+        limits={"integers": "a polynomial of whole numbers of 1e12 cancels"},
+    ),
     kernel_ridge.KernelRidge: Recipe(
-        options=({}, {"kernel": "rbf"}, {"kernel": "laplacian", "gamma": 0.1}), narrow=True
+        skip={"tails": "refused: its coefficients are so large that the sum cancels"},
+        options=({}, {"kernel": "rbf"}, {"kernel": "laplacian", "gamma": 0.1}),
+        narrow=True,
     ),
     gaussian_process.GaussianProcessRegressor: Recipe(
         base={"kernel": gaussian_process.kernels.RBF() + gaussian_process.kernels.WhiteKernel(0.1), "optimizer": None},
@@ -296,7 +341,7 @@ RECIPES: dict[Any, Recipe] = {
     neighbors.KNeighborsRegressor: Recipe(options=NEIGHBOURS, narrow=True),
     neighbors.RadiusNeighborsClassifier: Recipe(options=RADIUS, narrow=True),
     neighbors.RadiusNeighborsRegressor: Recipe(options=RADIUS, narrow=True),
-    neighbors.NearestCentroid: Recipe(options=({}, {"metric": "manhattan"})),
+    neighbors.NearestCentroid: Recipe(options=({}, {"metric": "manhattan"}), limits={"single": NEAR_THE_END}),
     neighbors.LocalOutlierFactor: Recipe(base={"novelty": True, "n_neighbors": 4}, narrow=True),
     # Naive Bayes, discriminants, networks.
     naive_bayes.CategoricalNB: Recipe(base={"min_categories": 5}, takes="bins"),
@@ -311,10 +356,13 @@ RECIPES: dict[Any, Recipe] = {
     neural_network.MLPClassifier: Recipe(base=PERCEPTRON, options=ACTIVATIONS),
     neural_network.MLPRegressor: Recipe(base=PERCEPTRON, options=ACTIVATIONS),
     # Mixtures.
-    mixture.GaussianMixture: Recipe(base=MIXTURE, options=COVARIANCES, narrow=True),
-    mixture.BayesianGaussianMixture: Recipe(base=MIXTURE, options=COVARIANCES, narrow=True),
+    **dict.fromkeys(
+        (mixture.GaussianMixture, mixture.BayesianGaussianMixture),
+        Recipe(base=MIXTURE, options=COVARIANCES, narrow=True, limits={"integers": "variances reach from 1 to 1e24"}),
+    ),
     # Meta-estimators.
     calibration.CalibratedClassifierCV: Recipe(
+        limits={"wide": "two probabilities are equal but for the last bit"},
         base={"estimator": LOGISTIC, "cv": 2},
         options=({}, {"method": "isotonic"}, {"method": "temperature"}, {"ensemble": False}),
     ),

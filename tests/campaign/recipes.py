@@ -38,7 +38,8 @@ class Recipe:
     made by hand. `target` is a kind of `Dataset.target`, "" for the default, None for none. `takes` says what it can be
     given: "numbers" (text is encoded before it, gaps filled unless it takes them), "anything", "one" column, "bins"
     (whole numbers from 0 on), "positive" numbers. `narrow` ones grow too large with the columns. `skip` maps a data set
-    to the reason why the estimator cannot be trained on it. `fit` trains in another way than `fit(X, y)`.
+    to the reason why the estimator cannot be trained on it, `limits` to the reason why its answers differ there, which
+    the gate of a deploy would find. `fit` trains in another way than `fit(X, y)`.
     """
 
     base: Options = field(default_factory=dict)
@@ -48,6 +49,7 @@ class Recipe:
     takes: str = ""
     narrow: bool = False
     skip: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, str] = field(default_factory=dict)
     fit: Callable[[Any, Any, Any], Any] | None = None
 
 

@@ -19,7 +19,12 @@ from .estimators import recipe
 from .recipes import class_of, fitted, name_of
 
 CASES = [
-    pytest.param(key, dataset, id=f"{name_of(key)}-{dataset}")
+    pytest.param(
+        key,
+        dataset,
+        id=f"{name_of(key)}-{dataset}",
+        marks=[pytest.mark.xfail(reason=recipe(key).limits[dataset])] if dataset in recipe(key).limits else [],
+    )
     for key in FRONTENDS
     for dataset in DATASETS
     if dataset not in recipe(key).skip
@@ -56,6 +61,7 @@ def test_every_way_gives_the_models_answers(
             "differences": {way: max(f.max_difference for f in functions.values()) for way, functions in found.items()},
             "tolerance": case.program.tolerance,
             "approximation": case.program.approximation,
+            "limit": recipe(key).limits.get(dataset, ""),
         },
     )
     assert not wrong

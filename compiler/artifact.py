@@ -112,8 +112,8 @@ class Artifact:
 
     `estimator` describes the model in words, `reason` says why this strategy, `libraries` maps the packages that made
     the model to their versions, and `probes` maps a parameter to values at which the model changes its answer
-    (thresholds) or its treatment (categories). Numbers lie within `tolerance` of the model's own; `approximation` says
-    why it is more than usual, if it is.
+    (thresholds) or its treatment (categories). `paths` are partial rows that reach the splits of its trees. Numbers lie
+    within `tolerance` of the model's own; `approximation` says why it is more than usual, if it is.
     """
 
     kind: ModelKind
@@ -126,6 +126,7 @@ class Artifact:
     onnx: OnnxGraph | None = None
     libraries: Mapping[str, str] = field(default_factory=dict)
     probes: Mapping[str, tuple[float | str, ...]] = field(default_factory=dict)
+    paths: tuple[Mapping[str, float], ...] = ()
     tolerance: float = TOLERANCE
     approximation: str = ""
 

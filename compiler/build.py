@@ -12,6 +12,7 @@ from .artifact import Artifact, Function, OnnxGraph, Parameter, SqlType, Strateg
 from .backends import onnx, sql, sql_subgraph
 from .facts import Facts, analyse
 from .function_plans import Plan, plans
+from .probe_paths import paths
 from .probes import probes
 from .rewrites import prune, simplify
 from .strategy import FORCED_CHARACTERS, INLINE_CHARACTERS, choose, measure
@@ -39,7 +40,7 @@ def build(  # noqa: PLR0913 - keywords
     program = prune(program, _outputs_of(program, planned))
     whole = frozenset(i for i, p in enumerate(parameters) if p.type in WHOLE)
     simple = simplify(program, whole)
-    probed = probes(program)
+    probed, reached = probes(program), paths(program)
     parts = [node for node in program.nodes if isinstance(node, ir.Subgraph)]
     if parts:
         chosen, reason = _only_onnx(parts[0], strategy, available)
@@ -74,6 +75,7 @@ def build(  # noqa: PLR0913 - keywords
         graph,
         dict(libraries or {}),
         probed,
+        reached,
         program.tolerance,
         program.approximation,
     )

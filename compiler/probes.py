@@ -10,6 +10,7 @@ import numpy as np
 
 from . import ir
 from .ir import FINITE, FLOAT32_LIMIT, Ref
+from .values import evenly
 
 MAX_PROBES = 200
 
@@ -23,7 +24,7 @@ def probes(program: ir.Program) -> dict[str, tuple[float | str, ...]]:
     found: dict[int, set[float | str]] = {}
     for node in program.nodes:
         for ref, values in _of_node(node):
-            column, mapped = _origin(program, ref, values)
+            column, mapped = origin(program, ref, values)
             if column is not None:
                 found.setdefault(column, set()).update(v for v in mapped if isinstance(v, str) or abs(v) <= FINITE)
     return {program.columns[column].name: _picked(values) for column, values in sorted(found.items()) if values}
@@ -51,7 +52,7 @@ def _of_node(node: ir.Node) -> Iterable[tuple[Ref, list[float] | list[str]]]:
             yield ref, [bound for bound in bounds if abs(bound) < FLOAT32_LIMIT]
 
 
-def _origin(
+def origin(
     program: ir.Program, ref: Ref, values: list[float] | list[str]
 ) -> tuple[int | None, list[float] | list[str]]:
     """The input column behind a column, and the values it has there; None where it is no plain scaling of one."""
@@ -78,6 +79,4 @@ def _picked(values: set[float | str]) -> tuple[float | str, ...]:
     numbers: list[float | str] = sorted(v for v in values if not isinstance(v, str))
     texts: list[float | str] = sorted(v for v in values if isinstance(v, str))
     ordered = numbers + texts
-    if len(ordered) <= MAX_PROBES:
-        return tuple(ordered)
-    return tuple(ordered[i] for i in np.linspace(0, len(ordered) - 1, MAX_PROBES).round().astype(int))
+    return tuple(evenly(ordered, MAX_PROBES))

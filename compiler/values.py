@@ -1,11 +1,15 @@
-"""What the nodes of a program are made of: frozen arrays, and equality by content."""
+"""What the nodes of a program are made of: frozen arrays, and equality by content; and a fair choice of values."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+T = TypeVar("T")
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -21,6 +25,13 @@ def frozen(
         raise ValueError(f"expected {ndim} dimensions, got {array.ndim}")
     array.flags.writeable = False
     return array
+
+
+def evenly(values: Sequence[T], count: int) -> list[T]:
+    """At most `count` of the values, spread evenly, ends included."""
+    if len(values) <= count:
+        return list(values)
+    return [values[round(i * (len(values) - 1) / max(count - 1, 1))] for i in range(max(count, 0))]
 
 
 def _same(left: object, right: object) -> bool:

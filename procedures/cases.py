@@ -11,13 +11,12 @@ import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 
 from pgscore.compiler.artifact import Parameter, SqlType
+from pgscore.compiler.values import evenly
 
-T = TypeVar("T")
 Value = float | int | bool | str | None
 Row = dict[str, Value]
 
@@ -60,6 +59,17 @@ class Space:
     parameters: Sequence[Parameter]
     probes: Mapping[str, Sequence[float | str]]
     limits: Mapping[str, str] = field(default_factory=dict)
+    paths: Sequence[Mapping[str, float]] = ()
+
+    def along(self, base: Row) -> list[Row]:
+        """The base row led to each split of the model's trees (`Artifact.paths`), where the columns can hold that."""
+        types = {parameter.name: parameter.type for parameter in self.parameters}
+        rows = []
+        for path in self.paths:
+            values = {name: _held(types[name], value) for name, value in path.items()}
+            if not any(value is None or name in self.limits for name, value in values.items()):
+                rows.append({**base, **values})
+        return rows
 
     def values(self, parameter: Parameter, known: Sequence[Row]) -> list[Value]:
         """All values that one column should meet, NULL first."""
@@ -114,14 +124,16 @@ class Space:
 def adversarial(space: Space, bases: Sequence[Row], *, max_rows: int = MAX_ROWS, seed: int = 0) -> Cases:
     """At most `max_rows` rows around `bases` (one or more): one column varied at a time, then random combinations.
 
-    The first base row meets every value of every column. The combinations, half of all rows, mix the values of all base
-    rows and put one column on or beside a value at which the model changes its mind: so rows get into deep branches.
+    The first base row meets every value of every column, and is led to the splits of the model's trees. The
+    combinations, the rest, mix the values of all base rows and put one column on or beside a value at which the model
+    changes its mind.
     """
     max_rows = max(10, min(max_rows, MAX_VALUES // max(1, len(space.parameters))))
     nulls: Row = dict.fromkeys(bases[0])
     rows = [(SEVERAL, nulls), *((SEVERAL, base) for base in bases)]
     values = {p.name: space.values(p, bases) for p in space.parameters}
     rows += [(name, {**bases[0], name: value}) for name, value in _in_turn(values, (max_rows - len(rows)) // 2)]
+    rows += [(SEVERAL, row) for row in evenly(space.along(bases[0]), (max_rows - len(rows)) // 2)]
     edges = space.edges(bases)
     chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
     chance.shuffle(edges)
@@ -179,13 +191,6 @@ def _base_value(
     return middle if parameter.type is SqlType.DOUBLE else math.floor(middle)
 
 
-def evenly(values: Sequence[T], count: int) -> list[T]:
-    """At most `count` of the values, spread evenly, ends included."""
-    if len(values) <= count:
-        return list(values)
-    return [values[round(i * (len(values) - 1) / max(count - 1, 1))] for i in range(count)]
-
-
 def _in_turn(values: Mapping[str, list[Value]], count: int) -> list[tuple[str, Value]]:
     """At most `count` pairs of column and value: each column gets an equal share, evenly picked from its values."""
     if len(values) > count:
@@ -195,6 +200,16 @@ def _in_turn(values: Mapping[str, list[Value]], count: int) -> list[tuple[str, V
         share = (count - len(pairs)) // (len(values) - place)
         pairs += [(name, value) for value in evenly(values[name], share)]
     return pairs
+
+
+def _held(kind: SqlType, value: float) -> Value:
+    """The number as a column of this type holds it: the whole number below; None where it cannot be had."""
+    if kind is SqlType.DOUBLE:
+        return value
+    if kind is SqlType.BOOLEAN:
+        return value > 0.5
+    low, high = _RANGE.get(kind, (0, -1))
+    return math.floor(value) if low <= value <= high else None
 
 
 def _finite(probes: Sequence[float | str]) -> list[float]:

@@ -62,7 +62,7 @@ def gate(  # noqa: PLR0913
     with errors(f"checking model {name}"), connection.cursor() as cursor:
         _settle(cursor)
         bound = Table(cursor, it, max_rows)
-        space = Space(it.parameters, it.probes, bound.limits())
+        space = Space(it.parameters, it.probes, bound.limits(), artifact.paths)
         made_up = adversarial(space, synthetic_bases(space, *bound.statistics()))
         answers = oracle.answers(made_up.columns)
         trial = _Trial(cursor, bound, it)

@@ -1,0 +1,81 @@
+"""Rows that reach the splits of a model's trees and lie on and right above their thresholds, for the parity gate.
+
+A value on a threshold tells nothing unless the row gets to that split: each path gives, besides it, values for the
+other columns on the way from the root.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from . import ir
+from .probes import origin
+from .values import evenly
+
+MAX_SPLITS = 300
+"""Splits of all trees for which rows are made, evenly picked."""
+
+
+def paths(program: ir.Program) -> tuple[Mapping[str, float], ...]:
+    """Partial rows, each by the names of the columns that it sets."""
+    found: list[Mapping[str, float]] = []
+    trees = [node for node in program.nodes if isinstance(node, ir.Trees)]
+    for node in trees:
+        splits = np.flatnonzero((node.forest.feature >= 0) & (node.forest.category_set < 0))
+        parents = _parents(node.forest)
+        for at in evenly(splits.tolist(), MAX_SPLITS // len(trees) + 1):
+            found += _rows(program, node, parents, at)
+    return tuple(found)
+
+
+def _parents(forest: ir.Forest) -> ir.IntArray:
+    """For each node its parent, -1 for roots."""
+    parents = np.full(len(forest.feature), -1)
+    inner = np.flatnonzero(forest.feature >= 0)
+    parents[forest.left[inner]] = inner
+    parents[forest.right[inner]] = inner
+    return parents
+
+
+def _rows(program: ir.Program, node: ir.Trees, parents: ir.IntArray, at: int) -> Iterator[Mapping[str, float]]:
+    """The rows for one split; none where a column on the way is no scaled input, or no value gets there."""
+    forest = node.forest
+    bounds: dict[int, tuple[float, float]] = {}
+    child = at
+    while (parent := int(parents[child])) >= 0:
+        if forest.category_set[parent] >= 0:
+            return
+        feature, threshold = int(forest.feature[parent]), float(forest.threshold[parent])
+        low, high = bounds.get(feature, (-math.inf, math.inf))
+        goes_left = int(forest.left[parent]) == child
+        bounds[feature] = (low, min(high, threshold)) if goes_left else (max(low, threshold), high)
+        child = parent
+    own, threshold = int(forest.feature[at]), float(forest.threshold[at])
+    low, high = bounds.pop(own, (-math.inf, math.inf))
+    above = math.nextafter(threshold, math.inf)
+    inside = [value for value in (threshold, above) if low < value <= high and math.isfinite(value)]
+    way: dict[str, float] = {}
+    for feature, (least, most) in bounds.items():
+        value = _between(least, most)
+        column, mapped = origin(program, node.inputs[feature], [] if value is None else [value])
+        if value is None or column is None:
+            return
+        way[program.columns[column].name] = float(mapped[len(mapped) // 2])
+    column, mapped = origin(program, node.inputs[own], inside)
+    if column is not None and program.columns[column].name not in way:
+        yield from ({**way, program.columns[column].name: float(value)} for value in mapped)
+
+
+def _between(low: float, high: float) -> float | None:
+    """A number above `low` and at most `high`, away from both where there is room."""
+    if math.isinf(low) and math.isinf(high):
+        return 0.0
+    if math.isinf(low):
+        return high - max(1.0, abs(high)) * 1e-3
+    if math.isinf(high):
+        return low + max(1.0, abs(low)) * 1e-3
+    middle = low + (high - low) / 2
+    return middle if low < middle <= high else high if low < high else None

@@ -15,7 +15,15 @@ from .function_plans import Plan, plans
 from .probe_paths import paths
 from .probes import probes
 from .rewrites import prune, simplify
-from .strategy import FORCED_CHARACTERS, INLINE_CHARACTERS, choose, measure
+from .strategy import (
+    BYTES_OF_OTHERS,
+    BYTES_OF_TREES,
+    FORCED_CHARACTERS,
+    INLINE_CHARACTERS,
+    MAX_MEMORY,
+    choose,
+    measure,
+)
 
 WHOLE = (SqlType.INTEGER, SqlType.BIGINT, SqlType.BOOLEAN)
 
@@ -142,7 +150,18 @@ def _sql_function(  # noqa: PLR0913, PLR0917 - all of them vary
             body = sql.block(program, parameters, facts, result)
     except sql.TooLargeError:
         body, language = sql.block(program, parameters, facts, result), Strategy.PLPGSQL.value
+    if language == Strategy.PLPGSQL.value:
+        _require_memory(program, body)
     return Function(plan.suffix, plan.method, plan.result, language, body, indices, plan.labels)
+
+
+def _require_memory(program: ir.Program, body: Template) -> None:
+    """Refuses a function that the server could not run in MAX_MEMORY."""
+    of_trees = measure(program).splits * 100 > len(body.text)
+    needed = len(body.text) * (BYTES_OF_TREES if of_trees else BYTES_OF_OTHERS)
+    if needed > MAX_MEMORY:
+        size = f"as plpgsql it has {len(body.text):,} characters and would take {needed / 1e6:,.0f} MB of a session"
+        raise UnsupportedError("model", size, "use --strategy onnx, or a smaller model")
 
 
 def _onnx_function(plan: Plan, program: ir.Program, graph: OnnxGraph) -> Function:

@@ -17,8 +17,12 @@ from .artifact import Strategy
 
 INLINE_CHARACTERS = 100_000
 """The longest body that `auto` inlines; it is parsed into every plan."""
-FORCED_CHARACTERS = 20_000_000
-"""The longest body that is inlined when the user asks for it."""
+FORCED_CHARACTERS = 10_000_000
+"""The longest body that is inlined when the user asks for it: 40 bytes of the server's memory for each character."""
+MAX_MEMORY = 500_000_000
+"""The bytes that a function in plpgsql may take of the server process that runs it."""
+BYTES_OF_TREES, BYTES_OF_OTHERS = 50, 130
+"""Bytes of memory for each character of plpgsql: measured 45 for trees, 80 for networks, 130 for lists of names."""
 MAX_PLANNING = 2.5
 """Milliseconds before a query's first row from which on it is not worth it: to plan an inlined body, or to start one in
 plpgsql."""

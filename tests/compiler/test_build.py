@@ -180,3 +180,13 @@ def test_an_artifact_says_what_it_was_made_from() -> None:
     assert artifact.libraries == {"scikit-learn": "1.9.1"}
     assert artifact.probes["contract"] == ("monthly", "one year", "two years")
     assert artifact.sha256 == build(p, default_parameters(p)).sha256
+
+
+def test_a_function_that_takes_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "RandomForestClassifier-three"
+    length = max(len(function.body.text) for function in compiled(name, Strategy.PLPGSQL).functions)
+    monkeypatch.setattr("pgscore.compiler.build.MAX_MEMORY", 50 * length)
+    compiled(name, Strategy.PLPGSQL)
+    monkeypatch.setattr("pgscore.compiler.build.MAX_MEMORY", 50 * length - 1)
+    with pytest.raises(UnsupportedError, match="MB of a session; use --strategy onnx"):
+        compiled(name, Strategy.PLPGSQL)

@@ -71,7 +71,9 @@ def test_the_scores_in_sql_are_the_model_s_own_in_the_tour_text() -> None:
 
 
 def test_ctrl_c_ends_it(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from pgscore.cli import main; main()", "demo"]
+    # A shell that runs the tests in the background has them ignore the signal, and what they start with them.
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{heeding}; from pgscore.cli import main; main()", "demo"]
     environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
     running = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in running.stdout:

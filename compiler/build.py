@@ -157,6 +157,8 @@ def _sql_function(  # noqa: PLR0913, PLR0917 - all of them vary
 
 def _require_memory(program: ir.Program, body: Template) -> None:
     """Refuses a function that the server could not run in MAX_MEMORY."""
+    if len(body.text) * BYTES_OF_OTHERS <= MAX_MEMORY:
+        return
     of_trees = measure(program).splits * 100 > len(body.text)
     needed = len(body.text) * (BYTES_OF_TREES if of_trees else BYTES_OF_OTHERS)
     if needed > MAX_MEMORY:

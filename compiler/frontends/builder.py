@@ -147,7 +147,10 @@ class Builder:
             self.transforming = before
 
     def approximate(self, tolerance: float, reason: str) -> None:
-        """Says that the model itself computes in fewer digits, so that its numbers are met within `tolerance` only."""
+        """Says that its numbers are met within `tolerance` only, and why: the model itself computes in fewer digits.
+
+        What goes through skl2onnx says so even within the usual tolerance, with the difference that was measured.
+        """
         if tolerance > self._tolerance or not self._approximation:
             self._tolerance, self._approximation = max(tolerance, self._tolerance), reason
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import IsolationForest
@@ -18,6 +17,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from .. import ir
+from .answers import scaled
 from .builder import Builder, Frontend, Predictions
 from .parts import members, parts
 from .sparsity import gives_sparse
@@ -141,7 +141,7 @@ def _weighted(builder: Builder, name: str, weights: dict[str, float] | None, blo
     weight = (weights or {}).get(name)
     if weight is None or not block:
         return block
-    return builder.add(ir.MultiplyAdd(block, np.full(len(block), weight), np.zeros(len(block))))
+    return scaled(builder, block, weight)
 
 
 FRONTENDS: dict[type, Frontend] = {

@@ -16,6 +16,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from .. import ir
 from ..ir import FINITE, Op
+from .answers import scaled
 from .builder import Builder, Frontend
 from .gaps import around_gaps
 
@@ -63,7 +64,7 @@ def _elementwise(op: Op) -> Function:
 
 def _times(factor: float) -> Function:
     def apply(columns: ir.Block, builder: Builder) -> ir.Block:
-        return builder.add(ir.MultiplyAdd(columns, np.full(len(columns), factor), np.zeros(len(columns))))
+        return scaled(builder, columns, factor)
 
     return apply
 

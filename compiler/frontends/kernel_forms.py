@@ -149,4 +149,5 @@ def say_digits(builder: Builder, similarities: Values, weights: Values, bias: Va
         builder.refuse(
             "its coefficients are so large that rounding decides its answers", "train with more noise (alpha)"
         )
-    builder.approximate(tolerance, "large terms of its sum over the training rows cancel, and with them digits")
+    if tolerance > ir.TOLERANCE:
+        builder.approximate(tolerance, "large terms of its sum over the training rows cancel, and with them digits")

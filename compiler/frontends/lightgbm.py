@@ -17,6 +17,7 @@ import numpy as np
 from .. import ir
 from ..native import LightGBMModel
 from . import boosting
+from .answers import scaled
 from .builder import Builder, Frontend, Predictions
 from .classes import kind
 
@@ -244,7 +245,7 @@ def _converted(model: _Model, raw: ir.Block, builder: Builder) -> ir.Block:
         return builder.add(ir.Elementwise(raw, ir.Op.EXP))
     if name in ("binary", "multiclassova", "cross_entropy"):
         slope = float(settings.get("sigmoid", 1.0))
-        steeper = builder.add(ir.MultiplyAdd(raw, np.full(len(raw), slope), np.zeros(len(raw)))) if slope != 1 else raw
+        steeper = scaled(builder, raw, slope) if slope != 1 else raw
         return builder.add(ir.Sigmoid(steeper))
     if name == "multiclass":
         return builder.add(ir.Softmax(raw))

@@ -13,6 +13,7 @@ from sklearn.preprocessing import KernelCenterer
 from sklearn.random_projection import GaussianRandomProjection, SparseRandomProjection
 
 from .. import ir
+from .answers import scaled
 from .builder import Builder, Frontend
 
 HUGE_ANGLE = 1e30
@@ -69,13 +70,13 @@ def additive_chi2_sampler(estimator: Any, columns: ir.Block, builder: Builder) -
     columns = builder.add(ir.Check(columns, 0.0, ir.FINITE))
     interval = {1: 0.8, 2: 0.5, 3: 0.4}.get(estimator.sample_steps, estimator.sample_interval)
     interval = float(interval if estimator.sample_interval is None else estimator.sample_interval)
-    parts = builder.add(ir.Elementwise(_times(columns, interval, builder), ir.Op.SQRT))
+    parts = builder.add(ir.Elementwise(scaled(builder, columns, interval), ir.Op.SQRT))
     logarithms = builder.add(ir.Elementwise(builder.add(ir.Clip(columns, SMALLEST, np.inf)), ir.Op.LOG))
-    angle, doubled = _times(logarithms, interval, builder), _times(columns, 2 * interval, builder)
+    angle, doubled = scaled(builder, logarithms, interval), scaled(builder, columns, 2 * interval)
     for j in range(1, estimator.sample_steps):
         divisor = np.full(n, np.cosh(np.pi * j * interval))
         factor = builder.add(ir.Elementwise(builder.add(ir.Standardize(doubled, np.zeros(n), divisor)), ir.Op.SQRT))
-        angles = _times(angle, float(j), builder)
+        angles = scaled(builder, angle, float(j))
         for op in (ir.Op.COS, ir.Op.SIN):
             parts += builder.add(ir.Multiply(factor + builder.add(ir.Elementwise(angles, op))))
     return parts
@@ -95,11 +96,7 @@ def _random_cosines(estimator: Any, columns: ir.Block, factor: float, builder: B
     # An angle beyond 1e16 has no digits left, and its cosine is chance. Where that is beyond doubt the row is refused.
     angles = builder.add(ir.Affine(columns, estimator.random_weights_.T, estimator.random_offset_))
     angles = builder.finite(angles, limit=HUGE_ANGLE)
-    return _times(builder.add(ir.Elementwise(angles, ir.Op.COS)), factor, builder)
-
-
-def _times(columns: ir.Block, factor: float, builder: Builder) -> ir.Block:
-    return builder.add(ir.MultiplyAdd(columns, np.full(len(columns), factor), np.zeros(len(columns))))
+    return scaled(builder, builder.add(ir.Elementwise(angles, ir.Op.COS)), factor)
 
 
 FRONTENDS: dict[type, Frontend] = {

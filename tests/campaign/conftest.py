@@ -14,7 +14,6 @@ from typing import Any
 import psycopg2
 import pytest
 
-from pgscore.compiler.ir import TOLERANCE
 from pgscore.compiler.support import PARITY
 from tests.support.databases import copied, template
 from tests.support.runtime import plpython_template
@@ -74,6 +73,6 @@ def _summary(found: list[dict[str, Any]]) -> dict[str, Any]:
             if measured["limit"]
         },
         "tolerance": loosest["tolerance"],
-        "approximation": loosest["approximation"] if loosest["tolerance"] > TOLERANCE else "",
+        "approximation": loosest["approximation"],
         "sql": all("SQL on 18" in measured["differences"] for measured in found),
     }

@@ -209,8 +209,6 @@ def test_what_pgscore_exports_comes_back(name: str) -> None:
     """The same answers and the same refusals, within the digits of the program itself."""
     example = all_examples()[name]()
     program = to_program(example.estimator)
-    if any(column.dtype is ir.Dtype.TEXT for column in program.columns):
-        pytest.skip("text is computed in SQL, and is no part of the graph")
     back = to_program(OnnxModel(export(program)))
     assert not is_opaque(back)
     assert back.kind is program.kind

@@ -28,6 +28,7 @@ def _scaled(model: Any) -> Pipeline:
     return Pipeline([("scale", StandardScaler()), ("model", model)])
 
 
+# Kernels are fixed: what an optimizer finds, and how many digits cancel there, depends on the machine's BLAS.
 _GAUSS = 2.0 * kernels.RBF([1.0, 2.0]) + kernels.WhiteKernel()
 
 POINT_EXAMPLES: dict[type, dict[str, Callable[[], Example]]] = {
@@ -41,7 +42,9 @@ POINT_EXAMPLES: dict[type, dict[str, Callable[[], Example]]] = {
     OneClassSVM: {"default": example(_scaled(OneClassSVM(gamma=0.1, nu=0.2)), NUMBERS)},
     KernelRidge: {"laplacian": example(_scaled(KernelRidge(kernel="laplacian", gamma=0.3)), NUMBERS, "amount")},
     GaussianProcessRegressor: {
-        "anisotropic": example(_scaled(GaussianProcessRegressor(_GAUSS, normalize_y=True)), NUMBERS, "amount"),
+        "anisotropic": example(
+            _scaled(GaussianProcessRegressor(_GAUSS, normalize_y=True, optimizer=None)), NUMBERS, "amount"
+        ),
         "matern": example(
             _scaled(GaussianProcessRegressor(kernels.Matern(nu=2.5) * kernels.DotProduct(), alpha=5.0, optimizer=None)),
             NUMBERS,

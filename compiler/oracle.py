@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.preprocessing import LabelBinarizer
 
 from pgscore.errors import UsageError
 
 from .artifact import Function, Parameter, SqlType
-from .backends.numpy import refuses
+from .backends.numpy import overflows, refuses
 from .frontends import to_program
 from .frontends.compose import input_names
 from .ir import Column, Dtype, Label
@@ -74,13 +75,19 @@ class Oracle:
     def _call(self, function: Function, batch: Any, raw: dict[str, Any]) -> list[object | None]:
         method, column = _parse(function.method)
         if method not in raw:
-            raw[method] = _dense(getattr(self._estimator, method)(batch))
+            raw[method] = self._ask(method, batch)
         values = raw[method]
         if column is not None:
             values = values[:, column]
         if values.ndim == 2 and values.shape[1] == 1 and not function.result.endswith("[]"):
             values = values[:, 0]
         return [_answer(value) for value in values.tolist()]
+
+    def _ask(self, method: str, batch: Any) -> npt.NDArray[Any]:
+        ask = getattr(self._estimator, method)
+        if isinstance(self._estimator, LabelBinarizer):  # its columns depend on the other labels of a call
+            return np.vstack([_dense(ask(batch[[row]])) for row in range(len(batch))])
+        return _dense(ask(batch))
 
     def _stays_finite(self, columns: Columns, rows: Sequence[int]) -> list[bool]:
         """Whether the model's arithmetic stays within the doubles; asked only where a huge number is about.
@@ -90,15 +97,15 @@ class Oracle:
         huge = [any(_is_huge(columns[name][row]) for name in self._types) for row in rows]
         if not any(huge):
             return [True] * len(rows)
-        return [not (h and r) for h, r in zip(huge, self._refused_by_program(columns, rows), strict=True)]
+        overflown = overflows(self._program, self._arrays(columns, rows)).tolist()
+        return [not (h and o) for h, o in zip(huge, overflown, strict=True)]
 
-    def _refused_by_program(self, columns: Columns, rows: Sequence[int]) -> list[bool]:
-        arrays = {
+    def _arrays(self, columns: Columns, rows: Sequence[int]) -> dict[str, npt.NDArray[Any]]:
+        """The rows as backends/numpy.py takes them."""
+        return {
             column.name: np.array([_for_reference(columns[column.name][row], column) for row in rows], dtype=object)
             for column in self._program.columns
         }
-        refused: list[bool] = refuses(self._program, arrays).tolist()
-        return refused
 
     # Which rows the model takes. It raises for a whole batch where one row is bad, so bad rows have to be found.
 
@@ -149,7 +156,7 @@ class Oracle:
         """
         if not rows:
             return
-        doubtful = self._refused_by_program(columns, rows)
+        doubtful = refuses(self._program, self._arrays(columns, rows)).tolist()
         stack = [[row] for row, doubt in zip(rows, doubtful, strict=True) if doubt]
         stack.append([row for row, doubt in zip(rows, doubtful, strict=True) if not doubt])
         if not stack[-1]:
@@ -269,7 +276,7 @@ def _is_huge(value: object) -> bool:
 
 
 def _for_reference(value: object, column: Column) -> object:
-    """The value as backends/numpy.py takes it."""
+    """The value, with NaN for a missing number."""
     return math.nan if value is None and column.dtype is Dtype.NUMBER else value
 
 

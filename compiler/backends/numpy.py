@@ -20,6 +20,7 @@ from .neighbor_functions import neighbors
 from .onnx_session import subgraph
 
 Values = npt.NDArray[Any]
+Flags = npt.NDArray[np.bool_]
 N = TypeVar("N", bound=ir.Node)
 
 
@@ -29,22 +30,30 @@ def evaluate(program: ir.Program, columns: Mapping[str, Values]) -> dict[ir.Meth
     `columns` maps each input's name to n_rows doubles (NaN: missing) or objects (None: missing). Outputs with labels
     hold the class index.
     """
-    results, refused = _run(program, columns)
+    results, refused, _ = _run(program, columns)
     outputs = {o.method: _block(results, o.columns, len(refused)).astype(np.float64) for o in program.outputs}
     for values in outputs.values():
         values[refused] = np.nan
     return outputs
 
 
-def refuses(program: ir.Program, columns: Mapping[str, Values]) -> npt.NDArray[np.bool_]:
+def refuses(program: ir.Program, columns: Mapping[str, Values]) -> Flags:
     """The rows that the program refuses."""
     return _run(program, columns)[1]
 
 
-def _run(program: ir.Program, columns: Mapping[str, Values]) -> tuple[list[Values], npt.NDArray[np.bool_]]:
-    """What each node gives, and which rows are refused."""
+def overflows(program: ir.Program, columns: Mapping[str, Values]) -> Flags:
+    """The refused rows in which the arithmetic leaves the doubles, or all digits are lost; the model may go on there.
+
+    Not the rows that a `Check` refuses because the model does.
+    """
+    return _run(program, columns)[2]
+
+
+def _run(program: ir.Program, columns: Mapping[str, Values]) -> tuple[list[Values], Flags, Flags]:
+    """What each node gives, which rows are refused, and which of these for overflow."""
     n_rows = len(next(iter(columns.values()))) if columns else 1
-    refused = np.zeros(n_rows, dtype=bool)
+    refused, overflown = np.zeros(n_rows, dtype=bool), np.zeros(n_rows, dtype=bool)
     results: list[Values] = []
     with np.errstate(all="ignore"):
         for node in program.nodes:
@@ -57,12 +66,14 @@ def _run(program: ir.Program, columns: Mapping[str, Values]) -> tuple[list[Value
             else:
                 values = _block(results, node.inputs, n_rows)
                 result = INTERPRETERS[type(node)](node, values)
-                if isinstance(node, ir.Check):
+                if isinstance(node, ir.Check) and not node.own:
                     refused |= _refused(node, values)
+                elif isinstance(node, ir.Check):
+                    overflown |= _refused(node, values)
                 elif node.arithmetic:
-                    refused |= _overflown(values, result)
+                    overflown |= _overflown(values, result)
             results.append(result)
-    return results, refused
+    return results, refused | overflown, overflown
 
 
 def _block(results: list[Values], refs: ir.Block, n_rows: int) -> Values:
@@ -72,18 +83,18 @@ def _block(results: list[Values], refs: ir.Block, n_rows: int) -> Values:
     return np.column_stack([results[ref.node][:, ref.column] for ref in refs])
 
 
-def _refused(node: ir.Check, x: Values) -> npt.NDArray[np.bool_]:
+def _refused(node: ir.Check, x: Values) -> Flags:
     fine = (x >= node.low) & (x <= node.high) | (np.isnan(x) if node.missing else False)
     return np.logical_not(fine.all(axis=1))
 
 
-def _overflown(x: Values, result: Values) -> npt.NDArray[np.bool_]:
+def _overflown(x: Values, result: Values) -> Flags:
     """The rows in which finite numbers gave one that is not. Where x is missing, so may the result be."""
     missing = np.isnan(x) if x.shape == result.shape else np.isnan(x).any(axis=1, keepdims=True)
     return np.asarray((~np.isfinite(result) & ~missing).any(axis=1))
 
 
-def _is_missing(x: Values) -> npt.NDArray[np.bool_]:
+def _is_missing(x: Values) -> Flags:
     return np.array([v is None or v != v for v in x.ravel()], dtype=bool).reshape(x.shape)
 
 

@@ -71,7 +71,7 @@ class Builder:
     _objects: set[int] = field(default_factory=set)
     _categories: dict[int, tuple[ir.Label, ...]] = field(default_factory=dict)
     _closed: set[int] = field(default_factory=set)
-    _checked: dict[tuple[Block, bool, float], Block] = field(default_factory=dict)
+    _checked: dict[tuple[Block, bool, float, bool], Block] = field(default_factory=dict)
     _tolerance: float = ir.TOLERANCE
     _approximation: str = ""
 
@@ -91,6 +91,16 @@ class Builder:
             yield
         finally:
             self._path.pop()
+
+    @contextmanager
+    def asked_about_some_rows(self) -> Iterator[None]:
+        """For a part that the model asks about some rows only: elsewhere the model goes on where its Checks refuse."""
+        before, checked = len(self.nodes), dict(self._checked)
+        yield
+        self._checked = checked
+        for position, node in enumerate(self.nodes[before:], start=before):
+            if isinstance(node, ir.Check):
+                self.nodes[position] = replace(node, own=True)
 
     @property
     def path(self) -> str:
@@ -220,11 +230,14 @@ class Builder:
             node = self.nodes[ref.node]
         return node.index if isinstance(node, ir.Input) else None
 
-    def finite(self, refs: Block, *, missing: bool = False, limit: float = ir.FINITE) -> Block:
-        """The columns, with rows refused where scikit-learn's check_array refuses them: beyond ±limit, or missing."""
-        key = (refs, missing, limit)
+    def finite(self, refs: Block, *, missing: bool = False, limit: float = ir.FINITE, own: bool = False) -> Block:
+        """The columns, with rows refused where scikit-learn's check_array refuses them: beyond ±limit, or missing.
+
+        `own`: the model goes on beyond the limit, see `ir.Check`.
+        """
+        key = (refs, missing, limit, own)
         if refs and key not in self._checked:
-            self._checked[key] = self.add(ir.Check(refs, low=-limit, high=limit, missing=missing))
+            self._checked[key] = self.add(ir.Check(refs, low=-limit, high=limit, missing=missing, own=own))
         return self._checked.get(key, refs)
 
     def finish(self, predictions: Predictions | Block) -> ir.Program:

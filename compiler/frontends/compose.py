@@ -15,6 +15,7 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import IsolationForest
 from sklearn.isotonic import IsotonicRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import LabelBinarizer
 
 from .. import ir
 from .answers import scaled
@@ -91,8 +92,8 @@ def input_names(estimator: Any) -> list[str]:
     Composites ask one of their parts, which fails where that is "passthrough" or "drop", or does not know the names
     that another part knows.
     """
-    if type(estimator) is IsotonicRegression:
-        return ["x0"]  # it has one column, and does not count it
+    if type(estimator) in (IsotonicRegression, LabelBinarizer):
+        return ["x0"]  # they have one column, and do not count it
     names = getattr(estimator, "feature_names_in_", None)
     if names is None and type(estimator).__module__.startswith("catboost."):
         given = estimator.feature_names_ or []

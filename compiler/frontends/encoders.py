@@ -175,10 +175,38 @@ def plain_categories(raw: list[Any], builder: Builder) -> tuple[str, ...] | tupl
     return tuple(float(value) for value in raw)
 
 
+def label_binarizer(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
+    """For each class `pos_label` or `neg_label`, as for one label at a time; of two classes the second one alone.
+
+    An unknown label is of no class. In a call with several labels scikit-learn's columns depend on how many of them
+    differ: an unknown one beside both of two classes brings a second column.
+    """
+    if not str(estimator.y_type_).startswith(("binary", "multiclass")):
+        builder.refuse(f"it was trained on {estimator.y_type_} labels", "train it on one label a row")
+    known = plain_categories(list(estimator.classes_), builder)
+    if not known or isinstance(known[0], float):
+        columns = builder.add(ir.Check(columns, -(2.0**63), math.nextafter(2.0**63, 0.0)))
+        down = builder.add(ir.Elementwise(columns, ir.Op.FLOOR))
+        rest = builder.add(ir.Affine(columns + down, np.array([[1.0, -1.0]]), np.zeros(1)))
+        builder.add(ir.Check(rest, 0.0, 0.0))  # neither a fraction nor what int64 cannot hold is a label
+    codes = builder.add(ir.Codes(columns, known, unknown=-1.0))
+    codes = builder.add(ir.Check(codes, -1.0, float(len(known))))
+    first = 1 if len(known) == 2 else 0
+    groups = tuple((float(code),) for code in range(first, len(known))) if len(known) > 1 else ((),)
+    flags = builder.add(ir.OneHot(codes, groups))
+    low, high = float(estimator.neg_label), float(estimator.pos_label)
+    return builder.add(ir.MultiplyAdd(flags, np.full(len(flags), high - low), np.full(len(flags), low)))
+
+
 FRONTENDS: dict[type, Frontend] = {
     OneHotEncoder: one_hot_encoder,
     OrdinalEncoder: ordinal_encoder,
     TargetEncoder: target_encoder,
+    LabelBinarizer: label_binarizer,
+}
+
+NOTES: dict[type, str] = {
+    LabelBinarizer: "for one label at a time: scikit-learn's columns may depend on the other labels of a call",
 }
 
 _OF_TARGETS = (
@@ -186,4 +214,4 @@ _OF_TARGETS = (
     "train the classifier on the labels as they are; encode a feature with OneHotEncoder or OrdinalEncoder",
 )
 
-REFUSED: dict[type, tuple[str, str]] = dict.fromkeys((LabelBinarizer, LabelEncoder, MultiLabelBinarizer), _OF_TARGETS)
+REFUSED: dict[type, tuple[str, str]] = dict.fromkeys((LabelEncoder, MultiLabelBinarizer), _OF_TARGETS)

@@ -164,12 +164,12 @@ class _Domain:
 
     def check(self, columns: ir.Block, builder: Builder, element: ir.Element) -> ir.Block:
         """The columns, with the rows refused that the estimator refuses or float32 cannot hold."""
-        limit = ir.FINITE if element is ir.Element.DOUBLE else ir.FLOAT32_LIMIT
-        if self.infinite and self.missing and element is ir.Element.DOUBLE:
-            return columns
-        if not self.negative:
-            return builder.add(ir.Check(columns, 0.0, limit, self.missing))
-        return builder.finite(columns, missing=self.missing, limit=limit)
+        if not (self.infinite and self.missing and self.negative):
+            low = -ir.FINITE if self.negative else 0.0
+            columns = builder.add(ir.Check(columns, low, ir.FINITE, self.missing, own=self.infinite and self.negative))
+        if element is not ir.Element.DOUBLE:
+            columns = builder.finite(columns, missing=self.missing, limit=ir.FLOAT32_LIMIT, own=True)
+        return columns
 
 
 def _domain(estimator: Any, method: ir.Method, n: int) -> _Domain:

@@ -74,7 +74,7 @@ def knn_imputer(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block
         )
     marker = _marker(estimator, builder)
     columns = _checked(estimator, columns, marker, builder)
-    columns = builder.finite(columns, missing=marker is None, limit=ir.FLOAT32_LIMIT)
+    columns = builder.finite(columns, missing=marker is None, limit=ir.FLOAT32_LIMIT, own=True)
     known: npt.NDArray[np.bool_] = ~estimator._mask_fit_X
     points = np.where(known, estimator._fit_X, np.nan).astype(np.float64)
     if np.abs(points[known]).max(initial=0.0) > FARTHEST:
@@ -102,7 +102,10 @@ def knn_imputer(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block
 
 
 def iterative_imputer(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
-    """The initial imputation, then each estimator of `imputation_sequence_` predicts its column from others in turn."""
+    """The initial imputation, then each estimator of `imputation_sequence_` predicts its column from others in turn.
+
+    What such an estimator refuses refuses the row also where its column is not missing.
+    """
     if estimator.sample_posterior:
         builder.refuse("sample_posterior=True draws random numbers", "use sample_posterior=False")
     marker = _marker(estimator, builder)
@@ -113,7 +116,8 @@ def iterative_imputer(estimator: Any, columns: ir.Block, builder: Builder) -> ir
         flags = tuple(flag for flag, empty in zip(flags, estimator._is_empty_feature, strict=True) if not empty)
     for turn, step in enumerate(estimator.imputation_sequence_ if estimator.n_iter_ else ()):
         with builder.step(f"imputation_sequence_[{turn}]"):
-            predictions = builder.predictions(step.estimator, tuple(filled[i] for i in step.neighbor_feat_idx))
+            with builder.asked_about_some_rows():
+                predictions = builder.predictions(step.estimator, tuple(filled[i] for i in step.neighbor_feat_idx))
             if predictions.kind is not ir.ModelKind.REGRESSOR or len(predictions.predict) != 1:
                 builder.refuse(f"it imputes by {type(step.estimator).__name__}, no regressor", "impute by a regressor")
             guess: ir.Block = predictions.predict

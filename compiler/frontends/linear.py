@@ -58,7 +58,7 @@ def generalized_linear(estimator: Any, columns: ir.Block, builder: Builder) -> P
     raw = affine(estimator, columns, builder)
     link = estimator._base_loss.link
     if isinstance(link, LogLink):
-        raw = builder.add(ir.Check(raw, low=-ir.FINITE, high=EXP_HIGH))
+        raw = builder.add(ir.Check(raw, low=-ir.FINITE, high=EXP_HIGH, own=True))
         return Predictions(ir.ModelKind.REGRESSOR, builder.add(ir.Elementwise(raw, ir.Op.EXP)))
     if not isinstance(link, IdentityLink):
         builder.refuse(f"its link {type(link).__name__} is unknown", "use the link 'log' or 'identity'")

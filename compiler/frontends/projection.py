@@ -95,7 +95,7 @@ def kernel_centerer(estimator: Any, columns: ir.Block, builder: Builder) -> ir.B
 def _random_cosines(estimator: Any, columns: ir.Block, factor: float, builder: Builder) -> ir.Block:
     # An angle beyond 1e16 has no digits left, and its cosine is chance. Where that is beyond doubt the row is refused.
     angles = builder.add(ir.Affine(columns, estimator.random_weights_.T, estimator.random_offset_))
-    angles = builder.finite(angles, limit=HUGE_ANGLE)
+    angles = builder.finite(angles, limit=HUGE_ANGLE, own=True)
     return scaled(builder, builder.add(ir.Elementwise(angles, ir.Op.COS)), factor)
 
 

@@ -170,7 +170,7 @@ def _within_period(builder: Builder, column: ir.Block, first: float, last: float
     shifted = builder.add(ir.Standardize(column, np.array([first]), np.ones(1)))
     turns = builder.add(ir.Standardize(shifted, np.zeros(1), np.array([period])))
     turns = builder.add(ir.Elementwise(turns, Op.FLOOR))
-    turns = builder.add(ir.Check(turns, low=-MAX_PERIODS, high=MAX_PERIODS, missing=True))
+    turns = builder.add(ir.Check(turns, low=-MAX_PERIODS, high=MAX_PERIODS, missing=True, own=True))
     rest = shifted
     for part in _parts(period):
         rest = builder.add(ir.Affine(rest + turns, np.array([[1.0, -part]]), np.zeros(1)))

@@ -46,11 +46,15 @@ class Check(Node):
 
     `low` and `high` are finite, so infinities are refused always. scikit-learn refuses infinities nearly everywhere,
     and numbers that overflow float32 in trees: `high` is then `FLOAT32_LIMIT`.
+
+    `own` says that the model itself goes on beyond the range, with an answer of no meaning: an angle of 1e30 has no
+    digit of a cosine. The reference tells such rows apart (`overflows`); otherwise they are refused as any other.
     """
 
     low: float = -math.inf
     high: float = math.inf
     missing: bool = False
+    own: bool = False
 
     def __post_init__(self) -> None:
         self._require(math.isfinite(self.low) and math.isfinite(self.high), "bounds are finite")

@@ -6,6 +6,7 @@ import importlib
 import math
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,16 @@ from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
+from sklearn.kernel_approximation import RBFSampler
 from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import LabelBinarizer, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from pgscore.compiler import ir
+from pgscore.compiler import oracle as oracle_module
 from pgscore.compiler.artifact import Function, Parameter, SqlType, Template
+from pgscore.compiler.frontends import to_program
 from pgscore.compiler.oracle import Oracle
 from pgscore.errors import UsageError
 
@@ -233,6 +238,30 @@ def test_a_label_behind_an_infinite_decision_is_no_answer() -> None:
     answers = oracle.answers({"x0": [1.0, 1e300, 1e290]})
     assert answers["label"] == ["b", None, "b"]
     assert answers["decision"][1] is None
+
+
+def test_only_overflow_makes_the_answer_for_a_huge_number_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that the program refuses for another reason keeps its answer: the gate then sees the difference."""
+    model = LinearRegression().fit(np.array([[0.0], [1.0]]), np.array([0.0, 1.0]))
+    program = to_program(model)
+    nodes = tuple(replace(node, low=-1.0, high=1.0) if isinstance(node, ir.Check) else node for node in program.nodes)
+    monkeypatch.setattr(oracle_module, "to_program", lambda _: replace(program, nodes=nodes))
+    oracle = Oracle(model, parameters(x0=SqlType.DOUBLE), functions(PREDICT))
+    same(oracle.answers({"x0": [0.5, 1e38]})[""], [0.5, 1e38])
+
+
+def test_a_cosine_without_digits_is_no_answer() -> None:
+    model = RBFSampler(n_components=2, random_state=0).fit(np.zeros((1, 1)))
+    oracle = Oracle(model, parameters(x0=SqlType.DOUBLE), functions(("", "transform(X)", "double precision[]")))
+    assert [answer is None for answer in oracle.answers({"x0": [1.0, 1e30, 1e40]})[""]] == [False, False, True]
+
+
+def test_labels_are_binarized_one_at_a_time() -> None:
+    """Together, an unknown label would bring both of two classes a column of their own."""
+    model = LabelBinarizer().fit(["no", "yes"])
+    assert model.transform(["no", "yes", "new"]).shape == (3, 2)
+    oracle = Oracle(model, parameters(x0=SqlType.TEXT), functions(("", "transform(X)", "double precision[]")))
+    assert oracle.answers({"x0": ["no", "yes", "new", None]})[""] == [[0], [1], [0], None]
 
 
 def test_labels_are_python_values(customers: pd.DataFrame) -> None:

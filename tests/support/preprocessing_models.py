@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.special
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, MissingIndicator, SimpleImputer
@@ -15,6 +16,7 @@ from sklearn.preprocessing import (
     Binarizer,
     FunctionTransformer,
     KBinsDiscretizer,
+    LabelBinarizer,
     Normalizer,
     OneHotEncoder,
     OrdinalEncoder,
@@ -58,6 +60,13 @@ def _spline_regression() -> Example:
     return Example(model.fit(train, customers()["amount"]), rows_to_score(train))
 
 
+def _labels(column: str, *, unknown: bool = True, **options: Any) -> Example:
+    """Labels alone, and where it may be an unknown one: beside two known labels it would bring a column."""
+    labels = customers()[column].to_numpy()[:25].astype(object)
+    rows = [*labels, *(["never seen"] if unknown else [])]
+    return Example(LabelBinarizer(**options).fit(labels), pd.DataFrame({"x0": rows}, dtype=object), exact=True)
+
+
 PREPROCESSING_EXAMPLES: dict[type, dict[str, Callable[[], Example]]] = {
     Normalizer: {"l2": example(Normalizer(), NUMBERS)},
     Binarizer: {"threshold": example(Binarizer(threshold=40), NUMBERS, exact=True)},
@@ -86,6 +95,10 @@ PREPROCESSING_EXAMPLES: dict[type, dict[str, Callable[[], Example]]] = {
     TargetEncoder: {
         "binary": example(TargetEncoder(), TEXTS_MISSING, "churn", exact=True),
         "multiclass": example(TargetEncoder(), [*TEXTS_MISSING, "visits"], "tier", exact=True),
+    },
+    LabelBinarizer: {
+        "tiers": lambda: _labels("tier"),
+        "two": lambda: _labels("churn", unknown=False, neg_label=-1),
     },
     MissingIndicator: {"default": example(MissingIndicator(), NUMBERS_MISSING, exact=True)},
     SimpleImputer: {

@@ -37,7 +37,7 @@ def test_equals_the_model(name: str) -> None:
     program = to_program(example.estimator)
     rows, columns = _rows(program, example.frame)
     scored = _run(program, columns)
-    overflown = reference.refuses(program, columns) & has_huge_number(columns)
+    overflown = reference.overflows(program, columns) & has_huge_number(columns)
     start = 0
     for output in program.outputs:
         got = scored[:, start : start + len(output.columns)]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pgscore.compiler import ir
-from pgscore.compiler.backends.numpy import evaluate, refuses
+from pgscore.compiler.backends.numpy import evaluate, overflows
 from pgscore.compiler.frontends import to_program
 
 Values = npt.NDArray[Any]
@@ -45,7 +45,7 @@ def assert_parity(
     outputs = evaluate(program, columns)
     assert outputs, "the program gives nothing"
     refused = refusals(getattr(estimator, program.outputs[0].method.value), rows)
-    overflown = refuses(program, columns) & ~refused & has_huge_number(columns)
+    overflown = overflows(program, columns) & ~refused & has_huge_number(columns)
     compared = ~refused & ~overflown
     for output in program.outputs:
         expected = _call(getattr(estimator, output.method.value), rows[compared])

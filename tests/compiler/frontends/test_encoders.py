@@ -19,6 +19,7 @@ from sklearn.preprocessing import (
 )
 from sklearn.tree import DecisionTreeClassifier
 
+from pgscore.compiler.backends.numpy import evaluate
 from pgscore.compiler.frontends import to_program
 from pgscore.errors import UnsupportedError
 
@@ -111,9 +112,50 @@ def test_target_with_given_categories() -> None:
     assert_parity(encoder, hard(train), exact=True)
 
 
-@pytest.mark.parametrize("encoder", [LabelEncoder(), LabelBinarizer()])
-def test_encoders_of_targets_are_refused(encoder: Any) -> None:
-    refuse(encoder.fit(["a", "b", "c"]), "encodes the target")
+def test_the_label_encoder_is_refused() -> None:
+    refuse(LabelEncoder().fit(["a", "b", "c"]), "encodes the target")
+
+
+LABELS: dict[str, Any] = {
+    "text": ["b", "a", "c", "ü'\\", "a"],
+    "two": ["yes", "no", "yes"],
+    "one": ["same", "same"],
+    "integers": [3, 1, 2, 7],
+    "two-integers": [0, 1],
+    "booleans": [True, False],
+    "whole-floats": [1.0, 2.0, 5.0],
+}
+
+
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"sparse_output": True}, {"neg_label": -2, "pos_label": 3}, {"neg_label": -1, "pos_label": 0}],
+    ids=str,
+)
+def test_labels_are_binarized_one_at_a_time(labels: str, options: dict[str, Any]) -> None:
+    binarizer = LabelBinarizer(**options).fit(LABELS[labels])
+    text = isinstance(LABELS[labels][0], str)
+    hard = [*LABELS[labels], *(["", "new", None] if text else [0.5, 4.0, -(2.0**63), 2.0**63, 1e300, np.inf, np.nan])]
+    rows = np.array([[value] for value in hard], dtype=object if text else float)
+    expected, refused = [], []
+    for row in rows:
+        try:
+            answer = binarizer.transform(row)
+        except ValueError:
+            answer = None
+        refused.append(answer is None)
+        expected.append(
+            None if answer is None else np.asarray(answer.toarray() if options.get("sparse_output") else answer)
+        )
+    (got,) = evaluate(to_program(binarizer), {"x0": rows[:, 0]}).values()
+    assert np.isnan(got).any(axis=1).tolist() == refused
+    assert 0 < sum(refused) < len(refused)
+    np.testing.assert_array_equal(got[~np.array(refused)], np.vstack([e for e in expected if e is not None]))
+
+
+def test_sets_of_labels_are_refused() -> None:
+    refuse(LabelBinarizer().fit(np.array([[1, 0, 1], [0, 1, 1]])), "multilabel-indicator")
 
 
 @pytest.mark.parametrize("encoder", [OneHotEncoder, OrdinalEncoder])

@@ -299,8 +299,9 @@ def _histogram_group() -> dict[type, dict[str, Callable[[], Example]]]:
             "squared_error": _example(regressor, target),
             "absolute_error": _example(partial(regressor, loss="absolute_error"), target),
             "quantile": _example(partial(regressor, loss="quantile", quantile=0.8), target, _missing),
-            "poisson": _example(partial(regressor, loss="poisson"), positive, _missing),
-            "gamma": _example(partial(regressor, loss="gamma"), positive, weighted=True),
+            # numpy's exp differs from the C library's in the last bit, on some processors.
+            "poisson": _example(partial(regressor, loss="poisson"), positive, _missing, exact=False),
+            "gamma": _example(partial(regressor, loss="gamma"), positive, weighted=True, exact=False),
             "monotonic": _example(partial(regressor, monotonic_cst=[1, 0, -1, 0]), target),
             "dtype": _example(regressor, target, partial(categories, "category")),
         },

@@ -7,7 +7,7 @@ text, whole numbers and booleans.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,8 @@ LABELS: dict[str, Callable[[npt.NDArray[np.int64]], npt.NDArray[Any]]] = {
 class Dataset:
     """Columns of doubles, whole numbers, booleans and text. With `arrays` models do not learn the columns' names.
 
-    `classes` and `labels` (a key of LABELS) say what classifiers learn here; `two_labels` those of two classes.
+    `classes` and `labels` (a key of LABELS) say what classifiers learn here; `two_labels` those of two classes. `turn`
+    says which of its options an estimator gets.
     """
 
     name: str
@@ -35,11 +36,16 @@ class Dataset:
     labels: str
     two_labels: str = "text"
     arrays: bool = True
+    turn: int = 0
 
     @property
     def x(self) -> Any:
         """What models are trained on."""
         return self.frame.to_numpy() if self.arrays else self.frame
+
+    def of_labels(self) -> Dataset:
+        """Its classes as the only column: what encoders of labels take."""
+        return replace(self, frame=pd.DataFrame({"label": self.target("classes")}))
 
     def columns(self, kinds: str) -> list[int]:
         """The columns whose dtype is of one of these kinds: "f" doubles, "i" whole numbers, "b" booleans, "O" text."""
@@ -136,16 +142,18 @@ def _tails(rng: np.random.Generator) -> pd.DataFrame:
 def _made() -> dict[str, Dataset]:
     rng = np.random.default_rng(11)
     return {
-        dataset.name: dataset
-        for dataset in (
-            Dataset("numeric", _numeric(rng), 2, "bool", "bool"),
-            Dataset("mixed", _mixed(rng), 3, "text", "int", arrays=False),
-            Dataset("missing", _missing(rng), 2, "int", "bool", arrays=False),
-            Dataset("constant", _constant(rng), 10, "int", "text"),
-            Dataset("single", _single(rng), 3, "int", "int"),
-            Dataset("wide", _wide(rng), 2, "text", "text"),
-            Dataset("integers", _integers(rng), 3, "text", "bool"),
-            Dataset("tails", _tails(rng), 10, "text", "text", arrays=False),
+        dataset.name: replace(dataset, turn=turn)
+        for turn, dataset in enumerate(
+            (
+                Dataset("numeric", _numeric(rng), 2, "bool", "bool"),
+                Dataset("mixed", _mixed(rng), 3, "text", "int", arrays=False),
+                Dataset("missing", _missing(rng), 2, "int", "bool", arrays=False),
+                Dataset("constant", _constant(rng), 10, "int", "text"),
+                Dataset("single", _single(rng), 3, "int", "int"),
+                Dataset("wide", _wide(rng), 2, "text", "text"),
+                Dataset("integers", _integers(rng), 3, "text", "bool"),
+                Dataset("tails", _tails(rng), 10, "text", "text", arrays=False),
+            )
         )
     }
 

@@ -188,7 +188,11 @@ RECIPES: dict[Any, Recipe] = {
     preprocessing.KernelCenterer: Recipe(
         fit=_square, skip={**ONE_COLUMN, "mixed": "no kernel", "missing": "no kernel", "wide": "80 rows"}
     ),
-    preprocessing.LabelBinarizer: Recipe(takes="one"),
+    preprocessing.LabelBinarizer: Recipe(
+        takes="labels",
+        options=({}, {"neg_label": -1}, {"sparse_output": True}),
+        fit=lambda model, labels, _: model.fit(np.asarray(labels)[:, 0]),
+    ),
     impute.SimpleImputer: Recipe(
         options=({}, {"strategy": "median", "add_indicator": True}, {"strategy": "most_frequent"})
     ),

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import KBinsDiscretizer, MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.utils import get_tags
 
-from .datasets import DATASETS, Dataset
+from .datasets import Dataset
 
 Options = Mapping[str, Any]
 
@@ -37,9 +37,10 @@ class Recipe:
     `base` are parameters that it always gets and `options` those that go round with the data sets; with `make` it is
     made by hand. `target` is a kind of `Dataset.target`, "" for the default, None for none. `takes` says what it can be
     given: "numbers" (text is encoded before it, gaps filled unless it takes them), "anything", "one" column, "bins"
-    (whole numbers from 0 on), "positive" numbers. `narrow` ones grow too large with the columns. `skip` maps a data set
-    to the reason why the estimator cannot be trained on it, `limits` to the reason why its answers differ there, which
-    the gate of a deploy would find. `fit` trains in another way than `fit(X, y)`.
+    (whole numbers from 0 on), "positive" numbers, "labels" in place of the columns. `narrow` ones grow too large with
+    the columns. `skip` maps a data set to the reason why the estimator cannot be trained on it, `limits` a variant of
+    it to the reason why its answers differ there, which the gate of a deploy would find. `fit` trains in another way
+    than `fit(X, y)`.
     """
 
     base: Options = field(default_factory=dict)
@@ -82,8 +83,7 @@ def fitted(cls: Any, recipe: Recipe, dataset: Dataset) -> Any:
 
 
 def _made(cls: Any, recipe: Recipe, dataset: Dataset) -> Any:
-    turn = list(DATASETS).index(dataset.name)
-    chosen = {**recipe.base, **recipe.options[turn % len(recipe.options)]}
+    chosen = {**recipe.base, **recipe.options[dataset.turn % len(recipe.options)]}
     if recipe.make is not None:
         return recipe.make(dataset, chosen)
     known = cls._get_param_names() if hasattr(cls, "_get_param_names") else cls().get_params()
@@ -95,6 +95,8 @@ def _made(cls: Any, recipe: Recipe, dataset: Dataset) -> Any:
 
 def _steps_before(estimator: Any, takes: str, narrow: bool, dataset: Dataset) -> list[Any]:
     steps: list[Any] = []
+    if takes == "labels":
+        return steps
     columns = list(range(dataset.frame.shape[1]))
     if takes == "one":
         columns = columns[:1]

@@ -14,39 +14,49 @@ import pytest
 from pgscore.compiler.frontends import FRONTENDS
 
 from . import harness
-from .datasets import DATASETS
+from .datasets import Dataset
 from .estimators import recipe
 from .recipes import class_of, fitted, name_of
+from .variants import variants
 
 CASES = [
     pytest.param(
         key,
-        dataset,
-        id=f"{name_of(key)}-{dataset}",
+        data,
+        limit,
+        id=f"{name_of(key)}-{name}",
         # Strict, and of a comparison only: what raises, or no longer differs, fails.
-        marks=[pytest.mark.xfail(reason=reason, raises=AssertionError, strict=True)] if reason else [],
+        marks=[pytest.mark.xfail(reason=limit, raises=AssertionError, strict=True)] if limit else [],
     )
     for key in FRONTENDS
-    for dataset in DATASETS
-    if dataset not in recipe(key).skip
-    for reason in [recipe(key).limits.get(dataset)]
+    for name, data in variants(key).items()
+    for limit in [recipe(key).limits.get(name, "")]
 ]
 
 
-@pytest.mark.parametrize(("key", "dataset"), CASES)
+@pytest.fixture
+def connections(connection15: Any, connection18: Any) -> tuple[Any, Any]:
+    return connection15, connection18
+
+
+@pytest.mark.parametrize(("key", "data", "limit"), CASES)
 def test_every_way_gives_the_models_answers(
-    key: Any, dataset: str, connection15: Any, connection18: Any, record_property: Callable[[str, object], None]
+    key: Any,
+    data: Dataset,
+    limit: str,
+    connections: tuple[Any, Any],
+    record_property: Callable[[str, object], None],
 ) -> None:
-    model = fitted(class_of(key), recipe(key), DATASETS[dataset])
-    case = harness.prepare(model, DATASETS[dataset])
+    model = fitted(class_of(key), recipe(key), data)
+    case = harness.prepare(model, data)
     given = case.expected[case.onnx.functions[0].suffix]
     assert sum(answer is not None for answer in given) > len(given) / 4, "the model refuses nearly all rows"
     found = {
         "numpy": case.differences(case.onnx, harness.by_numpy(case)),
-        "ONNX on 15": case.differences(case.onnx, harness.by_functions(connection15, case.onnx, case.rows)),
+        "ONNX on 15": case.differences(case.onnx, harness.by_functions(connections[0], case.onnx, case.rows)),
     }
     if case.sql is not None:
-        for way, connection in (("SQL on 15", connection15), ("SQL on 18", connection18)):
+        for way, connection in zip(("SQL on 15", "SQL on 18"), connections, strict=True):
             found[way] = case.differences(case.sql, harness.by_functions(connection, case.sql, case.rows))
     wrong = {
         f"{way} {suffix!r}": parity
@@ -58,12 +68,12 @@ def test_every_way_gives_the_models_answers(
         "parity",
         {
             "estimator": name_of(key),
-            "dataset": dataset,
+            "dataset": data.name,
             "rows": len(given),
             "differences": {way: max(f.max_difference for f in functions.values()) for way, functions in found.items()},
             "tolerance": case.program.tolerance,
             "approximation": case.program.approximation,
-            "limit": recipe(key).limits.get(dataset, ""),
+            "limit": limit,
         },
     )
     assert not wrong

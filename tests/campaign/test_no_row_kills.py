@@ -18,9 +18,10 @@ from pgscore.procedures.cases import Cases
 from tests.support import sqlrun
 
 from . import harness
-from .datasets import DATASETS, Dataset
+from .datasets import Dataset
 from .estimators import recipe
 from .recipes import class_of, fitted, name_of
+from .variants import variants
 
 DOUBLES = (
     *(0.0, -0.0, 5e-324, -5e-324, 1e-300, -1e-300, 2.2250738585072014e-308, 1.0, -1.0, 0.1),
@@ -31,10 +32,10 @@ TEXTS = ("", " ", "'", "''", '"', "\\", "\\'", "$$", "$body$", "%s", "{}", "NULL
 LIMITS = {SqlType.INTEGER: 2**31, SqlType.BIGINT: 2**63}
 
 CASES = [
-    pytest.param(key, dataset, id=f"{name_of(key)}-{dataset}")
+    pytest.param(key, data, id=f"{name_of(key)}-{name}")
     for key in FRONTENDS
-    for dataset in (("mixed",) if recipe(key).takes == "anything" else ("numeric",))
-    if dataset not in recipe(key).skip
+    for name, data in variants(key).items()
+    if name == ("mixed" if recipe(key).takes in ("anything", "labels") else "numeric")
 ]
 
 
@@ -97,9 +98,8 @@ def connection(request: pytest.FixtureRequest) -> Iterator[Any]:
     request.getfixturevalue(request.param).rollback()
 
 
-@pytest.mark.parametrize(("key", "dataset"), CASES)
-def test_sql_answers_as_the_model_whatever_the_row(connection: Any, key: Any, dataset: str) -> None:
-    data: Dataset = DATASETS[dataset]
+@pytest.mark.parametrize(("key", "data"), CASES)
+def test_sql_answers_as_the_model_whatever_the_row(connection: Any, key: Any, data: Dataset) -> None:
     model = fitted(class_of(key), recipe(key), data)
     case = harness.prepare(model, data)
     artifact = case.sql
@@ -141,8 +141,8 @@ def test_every_kind_of_node_is_met() -> None:
     wanted = set(ir.NODE_KINDS) - {ir.Subgraph}
     met: set[type[ir.Node]] = set()
     for key in FRONTENDS:
-        for dataset in ("numeric", "mixed"):
-            if not wanted <= met and dataset not in recipe(key).skip:
-                program = to_program(fitted(class_of(key), recipe(key), DATASETS[dataset]))
+        for name, data in variants(key).items():
+            if not wanted <= met and name in ("numeric", "mixed"):
+                program = to_program(fitted(class_of(key), recipe(key), data))
                 met |= {type(node) for node in program.nodes}
     assert wanted - met == set()

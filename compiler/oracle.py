@@ -12,6 +12,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,15 @@ Answers = dict[str, list[object | None]]
 
 _METHOD = re.compile(r"(?:hstack\()?(\w+)\(X\)\)?(?:\[:, (\d+)\])?")
 _HUGE = 1e37  # below it nothing leaves float32, nor the doubles with any weight that a model plausibly has
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """Rows that the model takes whole: their numbers, as the model gets them, and what its methods gave so far."""
+
+    rows: Sequence[int]
+    batch: Any
+    values: dict[str, npt.NDArray[Any]]
 
 
 class Oracle:
@@ -62,75 +72,69 @@ class Oracle:
         given: Answers = {f.suffix: [None] * n_rows for f in self._functions}
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            for rows in self._accepted(columns, n_rows):
-                batch = self._batch(columns, rows)
-                finite = self._stays_finite(columns, rows)
-                raw: dict[str, Any] = {}
+            for taken in self._accepted(columns, n_rows):
                 for function in self._functions:
-                    for row, answer, fine in zip(rows, self._call(function, batch, raw), finite, strict=True):
-                        given[function.suffix][row] = answer if fine else None
+                    for row, answer in zip(taken.rows, self._call(function, taken), strict=True):
+                        given[function.suffix][row] = answer
         return given
 
-    def _call(self, function: Function, batch: Any, raw: dict[str, Any]) -> list[object | None]:
+    def _call(self, function: Function, taken: _Taken) -> list[object | None]:
         method, column = _parse(function.method)
-        if method not in raw:
-            raw[method] = _dense(getattr(self._estimator, method)(batch))
-        values = raw[method]
+        if method not in taken.values:
+            taken.values[method] = _dense(getattr(self._estimator, method)(taken.batch))
+        values = taken.values[method]
         if column is not None:
             values = values[:, column]
         if values.ndim == 2 and values.shape[1] == 1 and not function.result.endswith("[]"):
             values = values[:, 0]
         return [_answer(value) for value in values.tolist()]
 
-    def _stays_finite(self, columns: Columns, rows: Sequence[int]) -> list[bool]:
-        """Whether the model's arithmetic stays within the doubles; asked only where a huge number is about.
-
-        Where it does not, scikit-learn goes on with infinities and NaN, and may still give a label: of no meaning.
-        """
-        huge = [any(_is_huge(columns[name][row]) for name in self._types) for row in rows]
-        if not any(huge):
-            return [True] * len(rows)
-        return [not (h and r) for h, r in zip(huge, self._refused_by_program(columns, rows), strict=True)]
-
-    def _refused_by_program(self, columns: Columns, rows: Sequence[int]) -> list[bool]:
-        arrays = {
-            column.name: np.array([_for_reference(columns[column.name][row], column) for row in rows], dtype=object)
-            for column in self._program.columns
-        }
-        refused: list[bool] = refuses(self._program, arrays).tolist()
-        return refused
-
     # Which rows the model takes. It raises for a whole batch where one row is bad, so bad rows have to be found.
 
-    def _accepted(self, columns: Columns, n_rows: int) -> Iterator[list[int]]:
-        """Batches of row numbers that the model takes whole.
+    def _accepted(self, columns: Columns, n_rows: int) -> Iterator[_Taken]:
+        """Batches of rows that the model takes whole.
 
         Rows with a missing, infinite or huge value come apart from the others: they are the ones that models refuse,
         and a gap changes the dtype of a frame's column. scikit-learn checks values one by one, so a missing value that
         spoils an accepted row spoils every row: one call settles all rows that have it in that column.
-        """
-        plain: list[int] = []
-        huge: list[int] = []
-        gaps: dict[int, frozenset[tuple[str, str]]] = {}
-        for row in range(n_rows):
-            values = {name: columns[name][row] for name in self._types}
-            gaps_here = frozenset((name, gap) for name, value in values.items() if (gap := _gap(value)))
-            if gaps_here:
-                gaps[row] = gaps_here
-            else:
-                (huge if any(map(_is_huge, values.values())) else plain).append(row)
-        good = None
-        for rows in self._bisect(columns, plain):
-            good = rows[0]
-            yield rows
-        yield from self._bisect(columns, huge)
-        with_gaps = list(gaps)
-        if good is not None and gaps and not self._takes(columns, with_gaps):
-            spoilers = self._spoilers(columns, good, frozenset().union(*gaps.values()))
-            with_gaps = [row for row in with_gaps if not gaps[row] & spoilers]
-        yield from self._bisect(columns, with_gaps)
 
-    def _spoilers(self, columns: Columns, good: int, gaps: frozenset[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        Nothing is asked about a row in which a huge number makes the model's arithmetic leave the doubles: scikit-learn
+        goes on with infinities and NaN there, and may still give a label, of no meaning.
+        """
+        refused = self._refused_by_program(columns, n_rows)
+        huge: set[int] = set()
+        gaps: dict[int, set[tuple[str, str]]] = {}
+        for name in self._types:
+            for row, value in enumerate(columns[name]):
+                if gap := _gap(value):
+                    gaps.setdefault(row, set()).add((name, gap))
+                if _is_huge(value):
+                    huge.add(row)
+        asked = [row for row in range(n_rows) if not (refused[row] and row in huge)]
+        good = None
+        for taken in self._bisect(columns, [row for row in asked if row not in gaps and row not in huge], refused):
+            good = taken.rows[0]
+            yield taken
+        yield from self._bisect(columns, [row for row in asked if row not in gaps and row in huge], refused)
+        with_gaps = [row for row in asked if row in gaps]
+        if good is not None and with_gaps:
+            taken_whole = self._take(columns, with_gaps)
+            if taken_whole is not None:
+                yield taken_whole
+                return
+            spoilers = self._spoilers(columns, good, set().union(*(gaps[row] for row in with_gaps)))
+            with_gaps = [row for row in with_gaps if not gaps[row] & spoilers]
+        yield from self._bisect(columns, with_gaps, refused)
+
+    def _refused_by_program(self, columns: Columns, n_rows: int) -> list[bool]:
+        arrays = {
+            column.name: np.array([_for_reference(value, column) for value in columns[column.name]], dtype=object)
+            for column in self._program.columns
+        }
+        refused: list[bool] = refuses(self._program, arrays).tolist() if arrays else [False] * n_rows
+        return refused
+
+    def _spoilers(self, columns: Columns, good: int, gaps: set[tuple[str, str]]) -> set[tuple[str, str]]:
         """The gaps with which the model refuses a row that it took before. Mostly it takes a kind of gap or not."""
         spoilers: set[tuple[str, str]] = set()
         for kind in ("nan", "inf", "-inf"):
@@ -138,37 +142,34 @@ class Oracle:
             patched = {n: [columns[n][good]] * len(names) for n in self._types}
             for row, name in enumerate(names):
                 patched[name][row] = None if kind == "nan" else float(kind)
-            if names and not self._takes(patched, range(len(names))):
-                spoilers.update((name, kind) for row, name in enumerate(names) if not self._takes(patched, [row]))
-        return frozenset(spoilers)
+            if names and self._take(patched, range(len(names))) is None:
+                spoilers.update((name, kind) for row, name in enumerate(names) if self._take(patched, [row]) is None)
+        return spoilers
 
-    def _bisect(self, columns: Columns, rows: list[int]) -> Iterator[list[int]]:
+    def _bisect(self, columns: Columns, rows: list[int], refused: Sequence[bool]) -> Iterator[_Taken]:
         """Batches that the model takes. It judges every row; the program only says which to ask about alone.
 
         Halving costs a dozen calls for each bad row among good ones.
         """
-        if not rows:
-            return
-        doubtful = self._refused_by_program(columns, rows)
-        stack = [[row] for row, doubt in zip(rows, doubtful, strict=True) if doubt]
-        stack.append([row for row, doubt in zip(rows, doubtful, strict=True) if not doubt])
-        if not stack[-1]:
-            stack.pop()
+        stack: list[list[int]] = [[row] for row in rows if refused[row]]
+        stack.append([row for row in rows if not refused[row]])
         while stack:
             part = stack.pop()
-            if self._takes(columns, part):
-                yield part
+            taken = self._take(columns, part) if part else None
+            if taken is not None:
+                yield taken
             elif len(part) > 1:
                 middle = len(part) // 2
                 stack += [part[middle:], part[:middle]]
 
-    def _takes(self, columns: Columns, rows: Sequence[int]) -> bool:
+    def _take(self, columns: Columns, rows: Sequence[int]) -> _Taken | None:
+        """What the model says to the rows by the first function's method; None where it raises."""
         method, _ = _parse(self._functions[0].method)
         try:
-            getattr(self._estimator, method)(self._batch(columns, rows))
+            batch = self._batch(columns, rows)
+            return _Taken(rows, batch, {method: _dense(getattr(self._estimator, method)(batch))})
         except (ValueError, IndexError):  # IndexError: CategoricalNB on a category that it does not know
-            return False
-        return True
+            return None
 
     # The frame.
 
@@ -176,7 +177,7 @@ class Oracle:
         """What to give for columns that the signature left out: an encoder of texts takes no doubles, even unread."""
         try:
             if self._frame is not None and set(self._names) - set(self._types):
-                self._takes({name: [None] for name in self._types}, [0])
+                self._take({name: [None] for name in self._types}, [0])
         except TypeError:
             return object
         return np.float64
@@ -223,8 +224,12 @@ def _data_frame() -> Callable[[dict[str, npt.NDArray[Any]]], Any]:
         ) from error
 
     def frame(arrays: dict[str, npt.NDArray[Any]]) -> Any:
+        if all(array.dtype == np.float64 for array in arrays.values()):
+            return pandas.DataFrame(np.stack(list(arrays.values())).T, columns=list(arrays))  # much the quickest
         # With the dtype given: pandas 3 would make its own text type of objects, in which None becomes NaN.
-        return pandas.DataFrame({name: pandas.Series(array, dtype=array.dtype) for name, array in arrays.items()})
+        return pandas.DataFrame(
+            {n: pandas.Series(a, dtype=a.dtype) if a.dtype == object else a for n, a in arrays.items()}
+        )
 
     return frame
 

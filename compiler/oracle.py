@@ -11,7 +11,7 @@ import importlib
 import math
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,7 @@ class Oracle:
         self._names = input_names(estimator)
         numbered = [f"x{index}" for index in range(len(self._names))]
         by_position = isinstance(estimator, OnnxModel) or self._names == numbered
-        self._frame = None if by_position else _data_frame()
+        self._pandas = None if by_position else _pandas()
         unknown = [name for name in self._types if name not in self._names]
         if unknown:
             raise ValueError(f"the model has no column {unknown[0]!r}")
@@ -63,6 +63,8 @@ class Oracle:
         self._none = frozenset(column.name for column in columns if column.none)
         self._objects = frozenset(column.name for column in columns if column.objects)
         self._categories = {column.name: column for column in columns if column.categories is not None}
+        special = self._objects | self._categories.keys()
+        self._doubles = all(self._types.get(n) is SqlType.DOUBLE and n not in special for n in self._names)
         self._unread: npt.DTypeLike = np.float64
         self._unread = self._dtype_of_unread()
 
@@ -176,7 +178,7 @@ class Oracle:
     def _dtype_of_unread(self) -> npt.DTypeLike:
         """What to give for columns that the signature left out: an encoder of texts takes no doubles, even unread."""
         try:
-            if self._frame is not None and set(self._names) - set(self._types):
+            if self._pandas is not None and set(self._names) - set(self._types):
                 self._take({name: [None] for name in self._types}, [0])
         except TypeError:
             return object
@@ -184,10 +186,15 @@ class Oracle:
 
     def _batch(self, columns: Columns, rows: Sequence[int]) -> Any:
         """The rows as the model wants them. Columns that the signature left out are missing: nothing reads them."""
+        if self._doubles:  # at once: a row of 200 columns takes 0.05 ms instead of 1
+            values = np.array([[columns[name][row] for row in rows] for name in self._names], dtype=np.float64)
+            return values.T.copy() if self._pandas is None else self._pandas.DataFrame(values.T, columns=self._names)
         arrays = [self._array(name, [columns[name][row] for row in rows] if name in self._types else [None] * len(rows))
                   for name in self._names]  # fmt: skip
-        if self._frame is not None:
-            return self._frame(dict(zip(self._names, arrays, strict=True)))
+        if self._pandas is not None:
+            # With the dtype given: pandas 3 would make its own text type of objects, in which None becomes NaN.
+            series = [self._pandas.Series(a, dtype=a.dtype) if a.dtype == object else a for a in arrays]
+            return self._pandas.DataFrame(dict(zip(self._names, series, strict=True)))
         if any(array.dtype == object for array in arrays):
             arrays = [array.astype(object) for array in arrays]
         return np.column_stack(arrays)
@@ -215,23 +222,13 @@ def _parse(method: str) -> tuple[str, int | None]:
     return match[1], int(match[2]) if match[2] else None
 
 
-def _data_frame() -> Callable[[dict[str, npt.NDArray[Any]]], Any]:
+def _pandas() -> Any:
     try:
-        pandas = importlib.import_module("pandas")
+        return importlib.import_module("pandas")
     except ImportError as error:
         raise UsageError(
             "the model was trained on a data frame, and asking it needs pandas: pip install pandas"
         ) from error
-
-    def frame(arrays: dict[str, npt.NDArray[Any]]) -> Any:
-        if all(array.dtype == np.float64 for array in arrays.values()):
-            return pandas.DataFrame(np.stack(list(arrays.values())).T, columns=list(arrays))  # much the quickest
-        # With the dtype given: pandas 3 would make its own text type of objects, in which None becomes NaN.
-        return pandas.DataFrame(
-            {n: pandas.Series(a, dtype=a.dtype) if a.dtype == object else a for n, a in arrays.items()}
-        )
-
-    return frame
 
 
 def _categorical(values: Sequence[object], column: Column) -> Any:

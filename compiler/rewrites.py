@@ -42,7 +42,8 @@ class _Rebuild:
 
     def copy(self, position: int) -> None:
         node = self.program.nodes[position]
-        self.place(position, self.add(replace(node, inputs=self.block(node.inputs))))
+        inputs = self.block(node.inputs)
+        self.place(position, self.add(node if inputs == node.inputs else replace(node, inputs=inputs)))
 
     def finish(self) -> ir.Program:
         outputs = tuple(replace(o, columns=self.block(o.columns)) for o in self.program.outputs)

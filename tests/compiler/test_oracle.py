@@ -229,6 +229,22 @@ def test_a_number_beyond_a_double_is_no_answer() -> None:
     assert [answer is None for answer in answers] == [False, True, True, False]
 
 
+def test_nothing_is_asked_twice_nor_what_leaves_the_doubles(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    predict = LinearRegression.predict
+
+    def counting(self: Any, rows: Any) -> Any:
+        calls.append(len(rows))
+        return predict(self, rows)
+
+    monkeypatch.setattr(LinearRegression, "predict", counting)
+    model = LinearRegression().fit(np.array([[0.0], [1.0]]), np.array([0.0, 1e9]))
+    oracle = Oracle(model, parameters(x0=SqlType.DOUBLE), functions(PREDICT))
+    answers = oracle.answers({"x0": [1.0, 2.0, *[1e305] * 50]})[""]
+    assert [answer is None for answer in answers] == [False] * 2 + [True] * 50
+    assert calls == [2]
+
+
 def test_a_label_behind_an_infinite_decision_is_no_answer() -> None:
     model = SGDClassifier(random_state=0).fit(np.array([[0.0], [1e9], [2e9]]), ["a", "b", "b"])
     model.coef_ = np.array([[1e10]])

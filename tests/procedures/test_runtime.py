@@ -175,6 +175,19 @@ class TestSessions:
         assert known.score_row(sha256, [0.5, None]) == [1.5, 1.0]
         assert known.score_row(sha256, [None, 3.0]) == [None, 0.0]
 
+    def test_a_row_that_comes_again_is_run_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        known, sha256 = self.loaded()
+        other = graph(2.0)
+        known.add(*other)
+        runs = []
+        run = sessions._run
+        monkeypatch.setattr(sessions, "_run", lambda *args: runs.append(args) or run(*args))
+        rows: list[list[float | None]] = [[0.0, None], [0.0, None], [-0.0, None], [101.0, 3.0], [101.0, 3.0]]
+        assert [known.score_row(sha256, row) for row in rows] == [[1.0, 1.0]] * 3 + [None] * 2
+        assert len(runs) == 3
+        assert known.score_row(other[0], [101.0, 3.0]) is None
+        assert len(runs) == 4
+
     def test_a_refused_row_is_none(self) -> None:
         known, sha256 = self.loaded()
         assert known.score_row(sha256, [101.0, 3.0]) is None

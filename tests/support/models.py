@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -195,9 +196,10 @@ EXAMPLES: dict[type | str, dict[str, Callable[[], Example]]] = {
 """By class, then by what is special about the example. The class occurs in the model, alone or as a step."""
 
 
+@cache
 def all_examples() -> dict[str, Callable[[], Example]]:
-    """Every example by a readable id such as `StandardScaler-default`."""
-    return {f"{short_name(cls)}-{name}": make for cls, group in EXAMPLES.items() for name, make in group.items()}
+    """Every example by a readable id such as `StandardScaler-default`; a process fits each one once."""
+    return {f"{short_name(cls)}-{name}": cache(make) for cls, group in EXAMPLES.items() for name, make in group.items()}
 
 
 def short_name(key: type | str) -> str:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pgscore.compiler import ir
-from pgscore.compiler.backends.numpy import evaluate, overflows
+from pgscore.compiler.backends.numpy import evaluate, overflows, refuses
 from pgscore.compiler.frontends import to_program
 
 Values = npt.NDArray[Any]
@@ -44,7 +44,7 @@ def assert_parity(
     rows: Any = frame if named else frame.to_numpy()
     outputs = evaluate(program, columns)
     assert outputs, "the program gives nothing"
-    refused = refusals(getattr(estimator, program.outputs[0].method.value), rows)
+    refused = refusals(getattr(estimator, program.outputs[0].method.value), rows, refuses(program, columns))
     overflown = overflows(program, columns) & ~refused & has_huge_number(columns)
     compared = ~refused & ~overflown
     for output in program.outputs:
@@ -62,27 +62,32 @@ def has_huge_number(columns: Mapping[str, Values]) -> npt.NDArray[np.bool_]:
     return np.any(np.array(numbers), axis=0) if numbers else np.zeros(len(next(iter(columns.values()))), dtype=bool)
 
 
-def refusals(method: Callable[[Any], Any], rows: Any) -> npt.NDArray[np.bool_]:
-    """Which rows the model raises on. Halves the rows until it knows."""
+def refusals(
+    method: Callable[[Any], Any], rows: Any, doubtful: npt.NDArray[np.bool_] | None = None
+) -> npt.NDArray[np.bool_]:
+    """Which rows the model raises on. Asks about each doubtful row alone, and halves the others until it knows."""
     refused = np.zeros(len(rows), dtype=bool)
-    stack = [(0, len(rows))]
+    doubtful = refused if doubtful is None else doubtful
+    stack = [np.flatnonzero(~doubtful), *np.flatnonzero(doubtful).reshape(-1, 1)]
     while stack:
-        start, stop = stack.pop()
+        part = stack.pop()
         try:
-            _call(method, rows[start:stop])
+            if len(part):
+                _call(method, rows.iloc[part] if isinstance(rows, pd.DataFrame) else rows[part])
         except (ValueError, IndexError):  # IndexError: CategoricalNB on a category that it does not know
-            if stop - start == 1:
-                refused[start] = True
+            if len(part) == 1:
+                refused[part] = True
             else:
-                middle = (start + stop) // 2
-                stack += [(middle, stop), (start, middle)]
+                stack += np.array_split(part, 2)
     assert not refused.all(), "the model refuses every row"
     return refused
 
 
-def answers(method: Callable[[Any], Any], rows: Any) -> tuple[Values, npt.NDArray[np.bool_]]:
+def answers(
+    method: Callable[[Any], Any], rows: Any, doubtful: npt.NDArray[np.bool_] | None = None
+) -> tuple[Values, npt.NDArray[np.bool_]]:
     """(answers for the rows that the model accepts, which rows it refuses)."""
-    refused = refusals(method, rows)
+    refused = refusals(method, rows, doubtful)
     return _call(method, rows[~refused]), refused
 
 

@@ -32,7 +32,10 @@ def _calibrated(builder: Builder, pair: Any, columns: ir.Block, names: tuple[ir.
     if method is Method.PREDICT_PROBA and len(answer.labels or ()) == 2:
         scores = scores[1:]
     if pair.method == "temperature":
-        return _cooled(builder, scores, method, float(pair.calibrators[0].beta_))
+        cooled = _cooled(builder, scores, method, float(pair.calibrators[0].beta_))
+        if len(cooled) != len(names):
+            builder.refuse("a member has not seen every class", "train each on rows of every class")
+        return cooled
     (zero,) = builder.add(ir.Constant((), np.zeros(1)))
     proba = dict.fromkeys(names, zero)
     # With two classes there is one score, of the second one.

@@ -27,6 +27,8 @@ def nearest_centroid(estimator: Any, columns: ir.Block, builder: Builder) -> Pre
     names = labels_of(estimator, builder)
     n = len(names)
     prior = np.asarray(estimator.class_prior_, dtype=float)
+    if len(prior) != n:
+        builder.refuse(f"it has {len(prior)} priors for {n} classes", "give each class its prior")
     if not (prior > 0).all():
         builder.refuse("a class has the prior probability 0", "leave the class out")
     rows = builder.finite(columns)

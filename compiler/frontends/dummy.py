@@ -15,7 +15,10 @@ from .classes import kind, labels
 
 def dummy_regressor(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
     """constant_, for each target."""
-    return Predictions(ir.ModelKind.REGRESSOR, _constant(builder, columns, estimator.constant_.ravel()))
+    constants = estimator.constant_.ravel()
+    if len(constants) != estimator.n_outputs_:
+        builder.refuse(f"it has {len(constants)} constants for {estimator.n_outputs_} targets", "give each its own")
+    return Predictions(ir.ModelKind.REGRESSOR, _constant(builder, columns, constants))
 
 
 def dummy_classifier(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
@@ -26,6 +29,8 @@ def dummy_classifier(estimator: Any, columns: ir.Block, builder: Builder) -> Pre
     several = estimator.n_outputs_ > 1
     classes = estimator.classes_ if several else [estimator.classes_]
     priors = estimator.class_prior_ if several else [estimator.class_prior_]
+    if strategy == "constant" and np.ndim(estimator.constant) > 1:
+        builder.refuse("its constant is a matrix, which has no probabilities", "give a list of constants")
     constants = np.ravel(estimator.constant) if strategy == "constant" else [None] * len(classes)
     targets = tuple(_labels(builder, names) for names in classes)
     indices, shares = [], []

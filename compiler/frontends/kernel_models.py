@@ -32,6 +32,10 @@ def kernel_ridge(estimator: Any, columns: ir.Block, builder: Builder) -> Predict
 
 def gaussian_process_regressor(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
     """The mean: `alpha_` times the kernels of the training rows, in units of the target, for each target."""
+    if not hasattr(estimator, "X_train_"):  # it predicts from its prior
+        builder.refuse("GaussianProcessRegressor is not fitted", "fit the model before compiling it")
+    if not columns:  # scikit-learn counts no columns for a kernel that reads none
+        builder.refuse("its kernel reads no column", "use a kernel of the columns, such as RBF")
     form = of_gaussian_process(estimator.kernel_, builder)
     points = np.asarray(estimator.X_train_, dtype=float)
     alpha = np.asarray(estimator.alpha_, dtype=float)

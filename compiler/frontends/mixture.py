@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import digamma
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from sklearn.mixture._gaussian_mixture import _compute_log_det_cholesky
@@ -13,6 +14,7 @@ from sklearn.mixture._gaussian_mixture import _compute_log_det_cholesky
 from .. import ir
 from .builder import Builder, Frontend, Predictions
 from .classes import shares
+from .kernel_forms import LIKELY_TOLERANCE
 
 
 def mixture(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
@@ -20,7 +22,8 @@ def mixture(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
 
     A log density is a constant of the component less half the squared distance from its mean, in units of its
     covariance. Distances are written as scikit-learn writes them, since they lose the same digits so: rotated and then
-    squared for covariances "full" and "tied", expanded into x² and x for "diag" and "spherical".
+    squared for covariances "full" and "tied", expanded into x² and x for "diag" and "spherical". What a mixture trained
+    on float32 computes of its own numbers alone is of that type, as there; what it adds to a row's is of doubles.
     """
     columns = builder.finite(columns)
     means, cholesky = np.asarray(estimator.means_), np.asarray(estimator.precisions_cholesky_)
@@ -37,10 +40,16 @@ def mixture(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
         halves = np.kron(np.eye(n_components), np.full(n_features, -0.5))
         densities = builder.add(ir.Affine(squares, halves, constants))
     else:
-        precisions = np.broadcast_to(cholesky.reshape(n_components, -1) ** 2, means.shape)
+        own = cholesky.reshape(n_components, -1) ** 2
+        precisions = np.broadcast_to(own, means.shape)
         squares = builder.add(ir.Multiply(columns + columns))
-        constants = constants - 0.5 * (means**2 * precisions).sum(axis=1)
-        weights = np.hstack([means * precisions, -0.5 * precisions])
+        if estimator.covariance_type == "diag":
+            at_zero, pull = (means**2 * precisions).sum(axis=1), means * precisions
+        else:
+            at_zero, pull = (means**2).sum(axis=1) * own[:, 0], means.astype(np.float64) * precisions
+        _say_digits(at_zero, builder)
+        constants = constants - 0.5 * at_zero.astype(np.float64)
+        weights = np.hstack([pull, -0.5 * precisions])
         densities = builder.add(ir.Affine(columns + squares, weights, constants))
     cluster = builder.add(ir.ArgMax(densities))
     return Predictions(ir.ModelKind.CLUSTERER, cluster, proba=shares(builder, densities))
@@ -50,7 +59,8 @@ def _constants(estimator: Any) -> ir.FloatArray:
     """The weighted log density of each component at its mean (n_components)."""
     n_features = estimator.means_.shape[1]
     log_det = _compute_log_det_cholesky(estimator.precisions_cholesky_, estimator.covariance_type, n_features)
-    constants: ir.FloatArray = estimator._estimate_log_weights() + log_det - 0.5 * n_features * math.log(2 * math.pi)
+    at_mean = np.asarray(log_det, dtype=np.float64) - 0.5 * n_features * math.log(2 * math.pi)
+    constants: ir.FloatArray = at_mean + estimator._estimate_log_weights()
     if not isinstance(estimator, BayesianGaussianMixture):
         return constants
     # What it believes of precisions and means (Bishop 2006, formulas 10.64 and 10.65).
@@ -61,7 +71,20 @@ def _constants(estimator: Any) -> ir.FloatArray:
     return constants
 
 
+def _say_digits(at_zero: npt.NDArray[np.floating[Any]], builder: Builder) -> None:
+    """Says how many digits are left where x² and x cancel: next to a mean far from 0, in units of its spread."""
+    lost = 8 * float(np.finfo(np.float64).eps) * float(np.max(at_zero))
+    if ir.TOLERANCE < lost <= LIKELY_TOLERANCE:
+        builder.approximate(lost, "a column lies so far from 0, in units of its spread, that digits cancel")
+
+
 FRONTENDS: dict[type, Frontend] = {
     GaussianMixture: mixture,
     BayesianGaussianMixture: mixture,
 }
+
+_WHOLE = (
+    "an array of nothing but whole numbers is no row of doubles to scikit-learn, which cuts its squared distances to "
+    "whole numbers or lets them overflow: the gate refuses a table of such columns; make one double precision"
+)
+NOTES: dict[type, str] = dict.fromkeys(FRONTENDS, _WHOLE)

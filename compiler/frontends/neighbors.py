@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.metrics._pairwise_distances_reduction import RadiusNeighborsClassMode
 from sklearn.neighbors import (
     KNeighborsClassifier,
     KNeighborsRegressor,
@@ -64,6 +65,13 @@ def radius_neighbors_classifier(estimator: Any, columns: ir.Block, builder: Buil
     """The shares of the classes of all within the radius; without any, the label for outliers, or a refused row."""
     classes = estimator.classes_ if estimator.outputs_2d_ else [estimator.classes_]
     outlier = estimator.outlier_label_
+    # The largest difference skips a missing one; every other distance is missing, and the row has no neighbour.
+    if _unchecked(estimator) and (outlier is not None or METRICS.get(estimator.effective_metric_) is Metric.CHEBYSHEV):
+        builder.refuse(
+            "with algorithm='brute' on arrays of doubles scikit-learn scores rows that have missing values, and takes "
+            "outlier_label for the number of a class",
+            "train it with algorithm='kd_tree', which finds the same neighbours",
+        )
     if outlier is None:
         fallback = np.full(sum(map(len, classes)), math.nan)
     else:
@@ -79,6 +87,21 @@ def radius_neighbors_classifier(estimator: Any, columns: ir.Block, builder: Buil
     none = builder.add(ir.Constant((), np.array([float(len(names) - 1)])))
     label = builder.add(ir.Select(found + builder.add(ir.ArgMax(shares)) + none))
     return Predictions(kind(names[:-1]), label, names, proba=shares)
+
+
+def _unchecked(estimator: Any) -> bool:
+    """Whether scikit-learn 1.9 may count classes in RadiusNeighborsClassMode, which no check of the rows precedes.
+
+    It does so for arrays of doubles alone. A model of a data frame's columns gets a data frame.
+    """
+    return (
+        estimator._tree is None
+        and estimator.weights == "uniform"
+        and not estimator.outputs_2d_
+        and not hasattr(estimator, "feature_names_in_")
+        and estimator._fit_X.dtype == np.float64
+        and RadiusNeighborsClassMode.is_usable_for(estimator._fit_X, estimator._fit_X, estimator.effective_metric_)
+    )
 
 
 def local_outlier_factor(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
@@ -198,11 +221,15 @@ FRONTENDS: dict[type, Frontend] = {
 _WEIGHTS = (
     "metrics and weights that are functions are refused, and weights='distance' by brute force in Euclidean space"
 )
+_RADIUS = f"{_WEIGHTS}; a ball tree may leave out a training row that lies at the radius exactly"
 _EQUALS = f"equally near rows may be chosen otherwise; {_WEIGHTS}"
 NOTES: dict[type, str] = {
     KNeighborsClassifier: _EQUALS,
     KNeighborsRegressor: _EQUALS,
-    RadiusNeighborsClassifier: _WEIGHTS,
-    RadiusNeighborsRegressor: _WEIGHTS,
+    RadiusNeighborsClassifier: (
+        f"{_RADIUS}; refused on arrays, by brute force, in a metric that is not Euclidean: there scikit-learn confuses "
+        "labels for outliers with numbers of classes, and scores missing values"
+    ),
+    RadiusNeighborsRegressor: _RADIUS,
     LocalOutlierFactor: "with novelty=True; equally near rows may be chosen otherwise",
 }

@@ -26,6 +26,8 @@ def classifier(estimator: Any, columns: ir.Block, builder: Builder) -> Predictio
     """The class with the most votes of all pairs, the first one on a tie; or, with `break_ties`, the best decision."""
     names = labels_of(estimator, builder)
     n = len(names)
+    if len(estimator.n_support_) != n:
+        builder.refuse("one of its classes had no row of any weight", "train it on the classes that have weight")
     if estimator.break_ties and estimator.decision_function_shape == "ovo":
         builder.refuse("break_ties with decision_function_shape='ovo' has no predict", "leave out one of the two")
     pairs = _pairs(estimator, columns, builder)

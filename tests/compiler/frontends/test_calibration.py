@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
@@ -69,3 +70,12 @@ def test_a_member_without_scores_is_refused() -> None:
     with pytest.raises(UnsupportedError) as caught:
         to_program(model)
     assert caught.value.step == "estimator"
+
+
+def test_a_member_that_has_not_seen_a_class_is_refused_by_temperature() -> None:
+    target = np.array(["a", "b"] * 40 + ["c"] * 10)
+    folds = [(np.arange(80), np.arange(60, 90)), (np.arange(90), np.arange(30, 90))]
+    model = CalibratedClassifierCV(LogisticRegression(max_iter=500), method="temperature", cv=folds)
+    model.fit(customers()[NUMBERS], target)
+    with pytest.raises(UnsupportedError, match="every class"):
+        to_program(model)

@@ -98,3 +98,12 @@ def test_targets_in_a_sparse_matrix() -> None:
     target = csr_array(np.array([[0, 1], [1, 0], [1, 0]] * 30))
     program = to_program(DummyClassifier().fit(train(), target))
     assert program.outputs[0].targets == ((0, 1), (0, 1))
+
+
+def test_constants_that_fit_no_target_are_refused() -> None:
+    classifier = DummyClassifier(strategy="constant", constant=[["no"]]).fit(train(), customers()["churn"])
+    with pytest.raises(UnsupportedError, match="a matrix"):
+        to_program(classifier)
+    regressor = DummyRegressor(strategy="constant", constant=[1.0, 2.0]).fit(train(), customers()["amount"])
+    with pytest.raises(UnsupportedError, match="2 constants for 1 targets"):
+        to_program(regressor)

@@ -111,3 +111,12 @@ def test_gaussian_process_classifiers_are_refused() -> None:
     model = GaussianProcessClassifier(optimizer=None).fit(FRAME, customers()["churn"])
     with pytest.raises(UnsupportedError, match="integral"):
         to_program(model)
+
+
+def test_gaussian_processes_that_read_no_columns_are_refused() -> None:
+    with pytest.raises(UnsupportedError, match="not fitted"):
+        to_program(GaussianProcessRegressor())
+    noise = GaussianProcessRegressor(kernels.WhiteKernel() + kernels.ConstantKernel(), optimizer=None)
+    noise.fit(FRAME.to_numpy(), customers()["amount"])
+    with pytest.raises(UnsupportedError, match="reads no column"):
+        to_program(noise)

@@ -65,6 +65,25 @@ def test_degenerate_columns(covariance: str) -> None:
         assert_parity(model, rows_to_score(train, 30))
 
 
+@pytest.mark.parametrize("covariance", COVARIANCES)
+@pytest.mark.parametrize("cls", [GaussianMixture, BayesianGaussianMixture])
+def test_trained_on_float32(cls: Any, covariance: str) -> None:
+    train = customers()[NUMBERS].to_numpy(np.float32)
+    model = cls(n_components=3, covariance_type=covariance, random_state=0, reg_covar=1e-3).fit(train)
+    assert_parity(model, rows_to_score(customers()[NUMBERS], 90), rtol=RTOL[covariance])
+
+
+@pytest.mark.parametrize("covariance", ["diag", "spherical"])
+def test_digits_that_cancel_are_said(covariance: str) -> None:
+    train = customers()[NUMBERS].assign(monthly=5.0)
+    for level, said in ((0.0, False), (50_000.0, True)):
+        moved = train + level
+        model = GaussianMixture(2, covariance_type=covariance, reg_covar=1.0, random_state=0).fit(moved)
+        program = assert_parity(model, moved.iloc[:60])
+        assert bool(program.approximation) is said
+        assert (program.tolerance > ir.TOLERANCE) is said
+
+
 def test_a_component_without_weight_is_refused() -> None:
     model = GaussianMixture(2, random_state=0).fit(customers()[NUMBERS])
     model.weights_ = np.array([1.0, 0.0])

@@ -71,6 +71,25 @@ def test_several_targets() -> None:
     assert expected.shape[1] == len(program.outputs[1].columns)
 
 
+@pytest.mark.parametrize(
+    "options", [{"p": 1, "outlier_label": 2}, {"p": 1, "outlier_label": "most_frequent"}, {"p": np.inf}]
+)
+def test_what_scikit_learn_answers_without_a_check_of_the_row_is_refused(options: dict[str, Any]) -> None:
+    model = RadiusNeighborsClassifier(9.0, algorithm="brute", **options)
+    levels = customers()["tier"].map({"gold": 1, "silver": 2}).fillna(3).to_numpy(int)
+    with pytest.raises(UnsupportedError, match="number of a class"):
+        to_program(model.fit(FRAME.to_numpy(float), levels))
+    # On a data frame, on float32, and by a tree it checks the row.
+    assert_parity(model.fit(FRAME, levels), ROWS, rtol=1e-11)
+    assert_parity(model.fit(FRAME.to_numpy(np.float32), levels), ROWS.iloc[:60], rtol=1e-11)
+    assert_parity(model.set_params(algorithm="kd_tree").fit(FRAME.to_numpy(float), levels), ROWS, rtol=1e-11)
+
+
+def test_brute_force_on_arrays_without_a_label_for_outliers() -> None:
+    model = RadiusNeighborsClassifier(40.0, algorithm="brute", p=1)
+    assert_parity(model.fit(FRAME.to_numpy(float), customers()["tier"]), ROWS, rtol=1e-11)
+
+
 @pytest.mark.parametrize("radius", [0.5, 6.0, 25.0])
 @pytest.mark.parametrize("options", [{}, {"weights": "distance"}, {"algorithm": "brute"}, {"metric": "manhattan"}])
 def test_regressors_within_a_radius(options: dict[str, Any], radius: float) -> None:
@@ -148,6 +167,7 @@ def test_trained_on_a_sparse_matrix() -> None:
         (KNeighborsClassifier(400), "asks for 400 neighbours"),
         (LocalOutlierFactor(), "novelty=False"),
         (NearestCentroid(priors=[0.0, 0.5, 0.5]), "prior probability 0"),
+        (NearestCentroid(priors=[0.5, 0.5]), "2 priors for 3 classes"),
     ],
 )
 def test_what_has_no_exact_form_is_refused(model: Any, reason: str) -> None:

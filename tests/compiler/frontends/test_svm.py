@@ -99,3 +99,9 @@ def test_kernels_that_are_not_computed_from_columns_are_refused() -> None:
         to_program(SVC(kernel=lambda a, b: a @ b.T).fit(x.to_numpy(), y))
     with pytest.raises(UnsupportedError, match="its gamma is 0"):
         to_program(SVC(gamma=0.0).fit(x, y))
+
+
+def test_a_class_without_weight_is_refused() -> None:
+    x, y = customers()[NUMBERS], customers()["tier"]
+    with pytest.raises(UnsupportedError, match="no row of any weight"):
+        to_program(SVC().fit(x, y, sample_weight=(y != "gold").to_numpy(float)))

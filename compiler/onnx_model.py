@@ -54,10 +54,13 @@ class OnnxModel(BaseEstimator):  # type: ignore[misc]
         self.signature: Signature = signature(model, graph, found, widths, all(map(_probable, scores)))
         self.feature_names_in_ = np.array(columns, dtype=object)
         self.n_features_in_ = len(columns)
-        self.by_row = any(
-            not np.array_equal(self._fetch(rows[row : row + 1]), batch[np.newaxis], equal_nan=True)
-            for row, batch in enumerate(self._fetch(rows))
-        )
+        together = self._fetch(rows)
+        alone = np.vstack([self._fetch(rows[row : row + 1]) for row in range(len(rows))])
+        if not _nearly_equal(together, alone):
+            raise OnnxFileError(
+                "its answer for a row depends on the other rows of a call; reduce over columns, not rows"
+            )
+        self.by_row = not np.array_equal(together, alone, equal_nan=True)
         self.takes_missing = tuple(self._takes_missing(column, rows) for column in range(len(columns)))
         labels = next((answer.labels for answer in self.signature.answers if answer.labels is not None), None)
         if labels is not None:
@@ -253,6 +256,16 @@ def _width(name: str, batch: Values, alone: Values) -> int:
     if not all(fine) or shapes[0][1:] != shapes[1][1:] or 0 in shapes[0]:
         raise OnnxFileError(f"its output {name!r} is no table with a row for each row of its input")
     return int(shapes[0][1]) if len(shapes[0]) == 2 else 1
+
+
+def _nearly_equal(one: Values, other: Values) -> bool:
+    """Whether the numbers differ by rounding at most, be it in float32."""
+    finite = np.isfinite(one)
+    if not np.array_equal(finite, np.isfinite(other)):
+        return False
+    a, b = one[finite], other[finite]
+    floor = 1e-3 * float(np.median(np.abs(a))) if len(a) else 0.0
+    return bool((np.abs(a - b) <= 1e-2 * np.maximum(np.maximum(np.abs(a), np.abs(b)), floor)).all())
 
 
 def _probable(scores: Values) -> bool:

@@ -75,6 +75,8 @@ def through_skl2onnx(
     except _Unusable as why:
         builder.refuse(f"{reason}, and {why}", way_forward)
     rows = domain.check(columns, builder, best.node.feeds[0].element)
+    if not domain.missing:  # such a row is refused, and an operator may raise for NaN
+        rows = builder.add(ir.Impute(rows, np.zeros(len(rows))))
     made = builder.add(ir.Subgraph(rows, best.node.content, best.node.feeds, best.node.fetches, _reason(name)))
     tolerance = max(ir.TOLERANCE, min(10 * best.difference, LIMIT))
     builder.approximate(tolerance, f"{name} goes through skl2onnx: measured difference {best.difference:.1e}")

@@ -95,6 +95,17 @@ def _checked(estimator: OnnxModel, columns: ir.Block, builder: Builder) -> ir.Bl
     return tuple(checked)
 
 
+def _filled(estimator: OnnxModel, columns: ir.Block, builder: Builder) -> ir.Block:
+    """The columns with a number in place of a missing value that refuses the row: operators may raise for NaN."""
+    filled = list(columns)
+    chosen = [column for column, may in enumerate(estimator.takes_missing) if not may]
+    if chosen:
+        block = tuple(columns[column] for column in chosen)
+        for column, ref in zip(chosen, builder.add(ir.Impute(block, np.zeros(len(block)))), strict=True):
+            filled[column] = ref
+    return tuple(filled)
+
+
 def _opaque(estimator: OnnxModel, columns: ir.Block, builder: Builder, reason: str) -> ir.Block | Predictions:
     given = estimator.signature
     if given.texts:
@@ -104,7 +115,7 @@ def _opaque(estimator: OnnxModel, columns: ir.Block, builder: Builder, reason: s
             "encode text before the graph, or give the model it was made from",
         )
     feeds = tuple(tensor.feed for tensor in given.tensors)
-    rows = _checked(estimator, columns, builder)
+    rows = _filled(estimator, _checked(estimator, columns, builder), builder)
     why = f"it is an ONNX graph without a form in SQL ({reason})" if reason else ""
     node = ir.Subgraph(rows, given.content, feeds, given.fetches, why)
     made = builder.add(node)
@@ -136,21 +147,22 @@ def _in_nodes(estimator: OnnxModel, columns: ir.Block, builder: Builder, toleran
             ref for ref, column in zip(refs, tensor.columns, strict=True) if estimator.takes_missing[column]
         )
     found = import_graph(graph, model, [fetch.tensor for fetch in given.fetches])
-    columns_of = _columns(found, [fetch.width for fetch in given.fetches])
+    columns_of = _columns(found, [fetch.width for fetch in given.fetches], builder)
     blocks = {answer.method: _block(answer, columns_of, builder) for answer in given.answers}
     if graph.rounds:
         builder.approximate(tolerance, "the graph computes in float32, SQL in double")
     return _predictions(estimator, blocks, builder, ir.FLOAT32_LIMIT if graph.rounds else ir.FINITE)
 
 
-def _columns(found: Sequence[Value], widths: Sequence[int]) -> list[ir.Ref | Labels]:
-    """The columns of all outputs, side by side; a label as it is."""
+def _columns(found: Sequence[Value], widths: Sequence[int], builder: Builder) -> list[ir.Ref | Labels]:
+    """The columns of all outputs, side by side; a label as it is. Numbers that stand for float32 become that."""
     columns: list[ir.Ref | Labels] = []
     for value, width in zip(found, widths, strict=True):
         if isinstance(value, Labels):
             columns.append(value)
         elif isinstance(value, Numbers) and count(value.shape) == width:
-            columns += value.refs
+            rounded = value.element is ir.Element.FLOAT and value.exact
+            columns += builder.add(ir.Elementwise(value.refs, ir.Op.FLOAT32)) if rounded else value.refs
         else:
             raise NotImportedError("an output is constant")
     return columns
@@ -235,7 +247,7 @@ def _agree(got: Any, want: Any, tolerance: float) -> bool:
 
 def _rows(estimator: OnnxModel, candidate: ir.Program) -> Any:
     """Made-up rows, also with each column missing where it may be, and on the values at which the nodes decide."""
-    rows = made_up(estimator, _ROWS)
+    rows = _with_larger_numbers(estimator, made_up(estimator, _ROWS))
     names = list(estimator.feature_names_in_)
     changed = []
     for column, may in enumerate(estimator.takes_missing):
@@ -252,6 +264,20 @@ def _rows(estimator: OnnxModel, candidate: ir.Program) -> Any:
         some[:, column] = chosen
         changed.append(some)
     return np.vstack([rows, *changed])
+
+
+def _with_larger_numbers(estimator: OnnxModel, rows: Any) -> Any:
+    """The rows, in the second half with whole numbers beyond 0 and 1, unless the graph raises for them, as an index."""
+    wider = rows.copy()
+    for tensor in estimator.signature.tensors:
+        if tensor.element is ir.Element.INT64:
+            shape = (len(rows) - _ROWS // 2, len(tensor.columns))
+            wider[_ROWS // 2 :, list(tensor.columns)] = np.random.default_rng(1).integers(-30, 100, shape)
+    try:
+        estimator.fetch(wider)
+    except Exception:  # noqa: BLE001 - whatever onnxruntime raises for a number that is no index
+        return rows
+    return wider
 
 
 def _fitting(element: ir.Element | None, values: Sequence[float | str]) -> list[Any]:

@@ -71,7 +71,9 @@ def through_skl2onnx(
     except TypeError:
         builder.refuse(reason, way_forward)
     if not columns:
-        builder.refuse(f"{name} does not tell how many columns it takes", "put a step before it that does")
+        builder.refuse(
+            *(known or (f"{name} does not tell how many columns it takes", "put a step before it that does"))
+        )
     if any(builder.dtype(ref) is ir.Dtype.TEXT for ref in columns):
         builder.refuse(f"{reason}, and a way through ONNX is for numbers only", way_forward)
     wanted = _Wanted(estimator, builder)

@@ -249,7 +249,8 @@ def compile_model(  # noqa: PLR0913, PLR0917 (its options)
             sys.stdout.buffer.write(content)
             sys.stdout.buffer.flush()
         else:
-            console.print(f"Wrote {destination}: {len(content):,} bytes, {artifact.strategy.value} ({artifact.reason})")
+            why = "" if to is Target.ONNX else f", {artifact.strategy.value} ({artifact.reason})"
+            console.print(f"Wrote {destination}: {len(content):,} bytes{why}")
 
     return Reply(data, show)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,12 @@ from . import ir
 from .backends.onnx_session import fed, fetched, run
 from .onnx_file import OnnxFileError, read
 from .onnx_signature import Answer, Signature, Tensor, read_inputs, read_outputs, signature
+from .onnx_texts import texts_by_column
 
 Values = npt.NDArray[Any]
 
 _ROWS = 32
 _NAMED = 6
-_ATTRIBUTES_OF_TEXT = frozenset({"cats_strings", "keys_strings"})
 
 
 def _has(method: ir.Method) -> Any:
@@ -40,7 +40,7 @@ class OnnxModel(BaseEstimator):  # type: ignore[misc]
         model = read(content)
         graph, found = read_outputs(model)
         columns, tensors = read_inputs(model)
-        self.texts = _texts_in(model)
+        self.texts = texts_by_column(model, tensors)
         self.description = _description(model)
         rows = _made_up(tensors, len(columns), self.texts)
         outputs = [one.tensor for one in found]
@@ -215,14 +215,16 @@ def made_up(model: OnnxModel, n_rows: int) -> Values:
     return _made_up(model.signature.tensors, model.n_features_in_, model.texts, n_rows)
 
 
-def _made_up(tensors: tuple[Tensor, ...], n_columns: int, texts: list[str], n_rows: int = _ROWS) -> Values:
+def _made_up(
+    tensors: tuple[Tensor, ...], n_columns: int, texts: Mapping[int, Sequence[str]], n_rows: int = _ROWS
+) -> Values:
     """Rows to try a graph with: numbers, in the second half larger ones; whole numbers, flags and known texts."""
     rng = np.random.default_rng(0)
     kind: dict[int, ir.Element | None] = {column: t.element for t in tensors for column in t.columns}
     rows = np.empty((n_rows, n_columns), dtype=object if any(k is None for k in kind.values()) else np.float64)
     for column, element in kind.items():
         if element is None:
-            rows[:, column] = rng.choice(np.array(texts, dtype=object), n_rows)
+            rows[:, column] = rng.choice(np.array(texts[column], dtype=object), n_rows)
         elif element in WHOLE:
             rows[:, column] = rng.integers(0, 2, n_rows).astype(np.float64)
         else:
@@ -235,18 +237,6 @@ def _description(model: Any) -> str:
     kinds = list(dict.fromkeys(node.op_type for node in model.graph.node))
     more = ", …" if len(kinds) > _NAMED else ""
     return f"ONNX graph({', '.join(kinds[:_NAMED])}{more})"
-
-
-def _texts_in(model: Any) -> list[str]:
-    """Some texts that the graph knows: it may refuse others."""
-    found = [
-        value.decode("utf-8", "replace")
-        for node in model.graph.node
-        for attribute in node.attribute
-        if attribute.name in _ATTRIBUTES_OF_TEXT
-        for value in attribute.strings[:1]
-    ]
-    return found or [""]
 
 
 def _width(name: str, batch: Values, alone: Values) -> int:

@@ -255,6 +255,11 @@ def _rows(estimator: OnnxModel, candidate: ir.Program) -> Any:
             some = rows[:3].copy()
             some[:, column] = np.nan
             changed.append(some)
+    for column in estimator.signature.texts:
+        some = rows[:3].copy()
+        some[:, column] = "never seen before"
+        if _runs(estimator, some):
+            changed.append(some)
     elements = {column: tensor.element for tensor in estimator.signature.tensors for column in tensor.columns}
     edges = max(2, min(40, _ROWS * 4 // len(names)))
     for name, values in probes(candidate).items():
@@ -273,11 +278,16 @@ def _with_larger_numbers(estimator: OnnxModel, rows: Any) -> Any:
         if tensor.element is ir.Element.INT64:
             shape = (len(rows) - _ROWS // 2, len(tensor.columns))
             wider[_ROWS // 2 :, list(tensor.columns)] = np.random.default_rng(1).integers(-30, 100, shape)
+    return wider if _runs(estimator, wider) else rows
+
+
+def _runs(estimator: OnnxModel, rows: Any) -> bool:
+    """Whether the graph takes the rows: it may raise for a text or an index that it does not know."""
     try:
-        estimator.fetch(wider)
-    except Exception:  # noqa: BLE001 - whatever onnxruntime raises for a number that is no index
-        return rows
-    return wider
+        estimator.fetch(rows)
+    except Exception:  # noqa: BLE001 - onnxruntime raises classes of its own
+        return False
+    return True
 
 
 def _fitting(element: ir.Element | None, values: Sequence[float | str]) -> list[Any]:
@@ -297,5 +307,6 @@ def _fitting(element: ir.Element | None, values: Sequence[float | str]) -> list[
 FRONTENDS: dict[type, Frontend] = {OnnxModel: onnx_model}
 
 NOTES: dict[type, str] = {
-    OnnxModel: "an .onnx file; operators without a form in SQL run as ONNX only; graphs in float32 within 1e-5 in SQL, at worst 3e-4"
+    OnnxModel: "an .onnx file; operators without a form in SQL run as ONNX only; "
+    "graphs in float32 within 1e-5 in SQL, at worst 3e-4"
 }

@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pgscore.compiler.artifact import Strategy
+from pgscore.compiler.backends.numpy import evaluate
 from pgscore.compiler.backends.onnx import export
 from pgscore.compiler.backends.onnx_session import session
 from pgscore.compiler.build import build, default_parameters
@@ -337,6 +338,29 @@ def test_a_row_that_is_refused_does_not_reach_an_operator_that_raises() -> None:
 def test_several_flags_are_numbers() -> None:
     got = model("graph (float[rows, 2] x) => (bool[rows, 2] y) <float t = {0.3}> { y = Greater(x, t) }")
     assert got.transform(np.array([[0.0, 1.0]])).tolist() == [[0.0, 1.0]]
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_encoders_that_raise_for_what_they_do_not_know(joined: bool) -> None:
+    """Each column is tried with texts that its own encoder knows, whichever way they come there."""
+    first, second = ("city", "plan")
+    ways = """both = Concat <axis = 1> (city, plan) first = ai.onnx.ml.ArrayFeatureExtractor(both, zero)
+              back = Identity(both) second = Gather <axis = 1> (back, one)"""
+    if joined:
+        first, second = "first", "second"
+    got = model(f"""graph (string[rows, 1] city, string[rows, 1] plan) => (float[rows, 4] y)
+        <int64[1] zero = {{0}}, int64[1] one = {{1}}> {{
+        {ways if joined else ""}
+        a = ai.onnx.ml.OneHotEncoder <cats_strings = ["Oslo", "it's"], zeros = 0> ({first})
+        b = ai.onnx.ml.OneHotEncoder <cats_strings = ["basic", "pro"], zeros = 0> ({second})
+        c = Flatten(a) d = Flatten(b) y = Concat <axis = 1> (c, d) }}""")
+    rows = np.array([["it's", "pro"], ["Oslo", "basic"]], dtype=object)
+    assert got.transform(rows).tolist() == [[0, 1, 0, 1], [1, 0, 1, 0]]
+    with pytest.raises(ValueError, match="onnxruntime refuses the rows"):
+        got.transform(np.array([["pro", "pro"]], dtype=object))
+    program = to_program(got)
+    found = evaluate(program, {"city": np.append(rows[:, 0], "pro"), "plan": np.append(rows[:, 1], "pro")})
+    np.testing.assert_array_equal(next(iter(found.values())), [[0, 1, 0, 1], [1, 0, 1, 0], [np.nan] * 4])
 
 
 def test_text_needs_nodes() -> None:

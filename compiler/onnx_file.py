@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 MAX_BYTES = 512 * 2**20
 """As on the server."""
 MAX_OPSET, MAX_ML_OPSET = 22, 5
@@ -95,6 +97,8 @@ def _check_node(node: Any) -> None:
         raise OnnxFileError(f"its operator {node.op_type} gives another answer each time")
     if node.op_type == "LabelEncoder" and any(a.name == "classes_strings" for a in node.attribute):
         raise OnnxFileError("its LabelEncoder is of ai.onnx.ml 1; export it for ai.onnx.ml 2 or newer")
+    if node.op_type == "TreeEnsembleClassifier":
+        _check_classes(node)
     for attribute in node.attribute:
         if attribute.HasField("g") or len(attribute.graphs):
             raise OnnxFileError(
@@ -102,6 +106,24 @@ def _check_node(node: Any) -> None:
             )
         if attribute.HasField("sparse_tensor") or len(attribute.sparse_tensors):
             raise OnnxFileError("it holds sparse tensors; export it with dense ones")
+
+
+def _check_classes(node: Any) -> None:
+    """Refuses ensembles for which onnxruntime ends the process, or answers with memory that it never wrote."""
+    import onnx
+
+    given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    labels = given.get("classlabels_strings") or given.get("classlabels_int64s") or ()
+    if len(labels) < 2:
+        raise OnnxFileError("its TreeEnsembleClassifier has fewer than two classes, which ends onnxruntime's process")
+    if len(labels) > 2:
+        return
+    tensor = given.get("base_values_as_tensor")
+    n_base = len(given.get("base_values", ())) if tensor is None else int(np.prod(tensor.dims))
+    one_for_both = n_base == 1 and len(set(given.get("class_ids", ()))) == 2
+    if one_for_both or given.get("post_transform") == b"PROBIT":
+        what = "one base value for two classes" if one_for_both else "PROBIT for two classes"
+        raise OnnxFileError(f"its TreeEnsembleClassifier has {what}: onnxruntime leaves a score undefined")
 
 
 def _line(error: BaseException) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,12 @@ from . import ir
 from .backends.onnx_session import fed, fetched, run
 from .onnx_file import OnnxFileError, read
 from .onnx_signature import Answer, Signature, Tensor, read_inputs, read_outputs, signature
+from .onnx_texts import texts_by_column
 
 Values = npt.NDArray[Any]
 
 _ROWS = 32
 _NAMED = 6
-_ATTRIBUTES_OF_TEXT = frozenset({"cats_strings", "keys_strings"})
 
 
 def _has(method: ir.Method) -> Any:
@@ -40,7 +40,7 @@ class OnnxModel(BaseEstimator):  # type: ignore[misc]
         model = read(content)
         graph, found = read_outputs(model)
         columns, tensors = read_inputs(model)
-        self.texts = _texts_in(model)
+        self.texts = texts_by_column(model, tensors)
         self.description = _description(model)
         rows = _made_up(tensors, len(columns), self.texts)
         outputs = [one.tensor for one in found]
@@ -54,10 +54,13 @@ class OnnxModel(BaseEstimator):  # type: ignore[misc]
         self.signature: Signature = signature(model, graph, found, widths, all(map(_probable, scores)))
         self.feature_names_in_ = np.array(columns, dtype=object)
         self.n_features_in_ = len(columns)
-        self.by_row = any(
-            not np.array_equal(self._fetch(rows[row : row + 1]), batch[np.newaxis], equal_nan=True)
-            for row, batch in enumerate(self._fetch(rows))
-        )
+        together = self._fetch(rows)
+        alone = np.vstack([self._fetch(rows[row : row + 1]) for row in range(len(rows))])
+        if not _nearly_equal(together, alone):
+            raise OnnxFileError(
+                "its answer for a row depends on the other rows of a call; reduce over columns, not rows"
+            )
+        self.by_row = not np.array_equal(together, alone, equal_nan=True)
         self.takes_missing = tuple(self._takes_missing(column, rows) for column in range(len(columns)))
         labels = next((answer.labels for answer in self.signature.answers if answer.labels is not None), None)
         if labels is not None:
@@ -212,14 +215,16 @@ def made_up(model: OnnxModel, n_rows: int) -> Values:
     return _made_up(model.signature.tensors, model.n_features_in_, model.texts, n_rows)
 
 
-def _made_up(tensors: tuple[Tensor, ...], n_columns: int, texts: list[str], n_rows: int = _ROWS) -> Values:
+def _made_up(
+    tensors: tuple[Tensor, ...], n_columns: int, texts: Mapping[int, Sequence[str]], n_rows: int = _ROWS
+) -> Values:
     """Rows to try a graph with: numbers, in the second half larger ones; whole numbers, flags and known texts."""
     rng = np.random.default_rng(0)
     kind: dict[int, ir.Element | None] = {column: t.element for t in tensors for column in t.columns}
     rows = np.empty((n_rows, n_columns), dtype=object if any(k is None for k in kind.values()) else np.float64)
     for column, element in kind.items():
         if element is None:
-            rows[:, column] = rng.choice(np.array(texts, dtype=object), n_rows)
+            rows[:, column] = rng.choice(np.array(texts[column], dtype=object), n_rows)
         elif element in WHOLE:
             rows[:, column] = rng.integers(0, 2, n_rows).astype(np.float64)
         else:
@@ -234,18 +239,6 @@ def _description(model: Any) -> str:
     return f"ONNX graph({', '.join(kinds[:_NAMED])}{more})"
 
 
-def _texts_in(model: Any) -> list[str]:
-    """Some texts that the graph knows: it may refuse others."""
-    found = [
-        value.decode("utf-8", "replace")
-        for node in model.graph.node
-        for attribute in node.attribute
-        if attribute.name in _ATTRIBUTES_OF_TEXT
-        for value in attribute.strings[:1]
-    ]
-    return found or [""]
-
-
 def _width(name: str, batch: Values, alone: Values) -> int:
     """How many columns an output has. Raises OnnxFileError unless it has a row for each row."""
     shapes = [np.shape(value) for value in (batch, alone)]
@@ -253,6 +246,16 @@ def _width(name: str, batch: Values, alone: Values) -> int:
     if not all(fine) or shapes[0][1:] != shapes[1][1:] or 0 in shapes[0]:
         raise OnnxFileError(f"its output {name!r} is no table with a row for each row of its input")
     return int(shapes[0][1]) if len(shapes[0]) == 2 else 1
+
+
+def _nearly_equal(one: Values, other: Values) -> bool:
+    """Whether the numbers differ by rounding at most, be it in float32."""
+    finite = np.isfinite(one)
+    if not np.array_equal(finite, np.isfinite(other)):
+        return False
+    a, b = one[finite], other[finite]
+    floor = 1e-3 * float(np.median(np.abs(a))) if len(a) else 0.0
+    return bool((np.abs(a - b) <= 1e-2 * np.maximum(np.maximum(np.abs(a), np.abs(b)), floor)).all())
 
 
 def _probable(scores: Values) -> bool:

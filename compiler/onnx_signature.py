@@ -194,7 +194,7 @@ def signature(model: Any, content: bytes, found: Sequence[Found], widths: Sequen
         return Signature(content, columns, tensors, _fetches(found, widths), answers, kind)
     labels = [one for one in found if one.is_label]
     numbers = [(one, width) for one, width in zip(found, widths, strict=True) if not one.is_label]
-    if not labels or (len(found) == 1 and classes_behind(model, found) is None and _holds_whole(found[0])):
+    if not labels or (len(found) == 1 and _is_numbers(model, found, widths)):
         several = len(found) > 1 or widths[0] > 1
         method = ir.Method.TRANSFORM if several else ir.Method.PREDICT
         kind = ir.ModelKind.TRANSFORMER if several else ir.ModelKind.REGRESSOR
@@ -207,6 +207,10 @@ def signature(model: Any, content: bytes, found: Sequence[Found], widths: Sequen
     if classes is None:
         raise OnnxFileError(
             f"the classes of its label {labels[0].tensor!r} cannot be read; export it with ZipMap, or the scores alone"
+        )
+    if widths[found.index(labels[0])] > 1:
+        raise OnnxFileError(
+            f"its label {labels[0].tensor!r} has several columns; keep one, with the scores of its classes"
         )
     text = isinstance(classes[0], str)
     label = ir.Fetch(labels[0].tensor, 1, tuple(map(str, classes)) if text else None)
@@ -226,10 +230,14 @@ def _fetches(found: Sequence[Found], widths: Sequence[int]) -> tuple[ir.Fetch, .
     return tuple(ir.Fetch(one.tensor, width) for one, width in zip(found, widths, strict=True))
 
 
-def _holds_whole(one: Found) -> bool:
+def _is_numbers(model: Any, found: Sequence[Found], widths: Sequence[int]) -> bool:
+    """Whether the only output, which could be a label by its type, is one or several numbers."""
     import onnx
 
-    return one.element == int(onnx.TensorProto.INT64)
+    (one,), (width,) = found, widths
+    if one.is_text:
+        return False
+    return width > 1 or (one.element == int(onnx.TensorProto.INT64) and classes_behind(model, found) is None)
 
 
 def _own_answers(model: Any, width: int) -> tuple[tuple[Answer, ...], ir.ModelKind] | None:

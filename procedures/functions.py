@@ -14,6 +14,9 @@ from .plan import Statement
 MAX_ARGUMENTS = 100
 """PostgreSQL's limit; a model with more inputs has only the functions that take a row."""
 
+LINE = 100
+"""Arguments that take more characters stand on lines of their own."""
+
 SCORER = "pgscore_scorer"
 
 
@@ -66,7 +69,10 @@ class VersionPlan:
 
 def function_by_name(qualified: str, parameters: Sequence[Parameter], function: Function) -> str:
     """CREATE FUNCTION with one named argument for each parameter; it needs no table."""
-    named = ", ".join(f"{ident(p.name)} {p.type.value}" for p in parameters)
+    arguments = [f"{ident(p.name)} {p.type.value}" for p in parameters]
+    named = ", ".join(arguments)
+    if len(named) > LINE:
+        named = "\n  " + ",\n  ".join(arguments) + "\n"
     body = _body(function, lambda i: ident(parameters[i].name), lambda i: f"${i + 1}")
     return _create(qualified, named, function, body)
 

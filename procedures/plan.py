@@ -28,16 +28,21 @@ def apply(connection: Any, statements: Iterable[Statement]) -> None:
             cursor.execute(statement.text)
 
 
+def as_comment(text: str) -> str:
+    """Each line of the text as a comment of SQL."""
+    return "".join(f"-- {line}".rstrip() + "\n" for line in text.splitlines())
+
+
 def as_text(statements: Iterable[Statement]) -> str:
     """The statements one after the other, each under its note."""
     parts = []
     for statement in statements:
-        note = "".join(f"-- {line}\n" for line in statement.note.splitlines())
         text = statement.text.strip()
-        parts.append(note + (text if text.endswith(";") else text + ";") + "\n")
+        parts.append(as_comment(statement.note) + (text if text.endswith(";") else text + ";") + "\n")
     return "\n".join(parts)
 
 
-def as_script(statements: Iterable[Statement]) -> str:
-    """The plan as a script for `psql -f`: one transaction, which the first error ends."""
-    return f"\\set ON_ERROR_STOP on\n\\encoding UTF8\n\nBEGIN;\n\n{as_text(statements)}\nCOMMIT;\n"
+def as_script(statements: Iterable[Statement], header: str = "") -> str:
+    """The plan as a script for `psql -f`: one transaction, which the first error ends. `header` becomes a comment."""
+    comment = f"{as_comment(header)}\n" if header else ""
+    return f"\\set ON_ERROR_STOP on\n\\encoding UTF8\n\n{comment}BEGIN;\n\n{as_text(statements)}\nCOMMIT;\n"

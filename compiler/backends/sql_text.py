@@ -103,7 +103,7 @@ def case(branches: Sequence[tuple[str, str]], otherwise: str | None, scrutinee: 
     if not branches and otherwise is not None:
         return otherwise
     head = f"CASE {scrutinee}" if scrutinee else "CASE"
-    parts = [f"WHEN {condition} THEN {indent(result, 4)}" for condition, result in branches]
+    parts = [f"WHEN {indent(condition)} THEN {indent(result, 4)}" for condition, result in branches]
     if otherwise is not None:
         parts.append(f"ELSE {indent(otherwise, 4)}")
     if len(branches) == 1 and sum(map(len, parts)) <= 90 and not any("\n" in part for part in parts):

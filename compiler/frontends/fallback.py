@@ -40,11 +40,15 @@ Values = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A graph as a node over `columns`; which of its columns are what; and how far it is off, on which rows."""
+    """A graph as a node over `columns`; which of its columns are what; and how far it is off on made-up rows.
+
+    `single`: the estimator transforms to float32, in which scikit-learn's next step computes.
+    """
 
     node: ir.Subgraph
     methods: dict[ir.Method, tuple[int, ...]]
     difference: float
+    single: bool
 
 
 class _Unusable(Exception):
@@ -66,6 +70,10 @@ def through_skl2onnx(
         builder.refuse(f"{name} is not fitted", "fit the model before compiling it")
     except TypeError:
         builder.refuse(reason, way_forward)
+    if not columns:
+        builder.refuse(
+            *(known or (f"{name} does not tell how many columns it takes", "put a step before it that does"))
+        )
     if any(builder.dtype(ref) is ir.Dtype.TEXT for ref in columns):
         builder.refuse(f"{reason}, and a way through ONNX is for numbers only", way_forward)
     wanted = _Wanted(estimator, builder)
@@ -75,9 +83,14 @@ def through_skl2onnx(
     except _Unusable as why:
         builder.refuse(f"{reason}, and {why}", way_forward)
     rows = domain.check(columns, builder, best.node.feeds[0].element)
+    if not domain.missing:  # such a row is refused, and an operator may raise for NaN
+        rows = builder.add(ir.Impute(rows, np.zeros(len(rows))))
     made = builder.add(ir.Subgraph(rows, best.node.content, best.node.feeds, best.node.fetches, _reason(name)))
     tolerance = max(ir.TOLERANCE, min(10 * best.difference, LIMIT))
-    builder.approximate(tolerance, f"{name} goes through skl2onnx: measured difference {best.difference:.1e}")
+    what = f"{name} goes through skl2onnx: measured difference {best.difference:.1e}"
+    if best.single:
+        tolerance, what = LIMIT, f"{what}; what follows computes in the float32 that it gives"
+    builder.approximate(tolerance, what)
     return wanted.predictions({m: tuple(made[c] for c in chosen) for m, chosen in best.methods.items()}, builder)
 
 
@@ -106,7 +119,8 @@ class _Wanted:
         elif hasattr(estimator, "transform"):
             self.kind, self.methods = ir.ModelKind.TRANSFORMER, (method.TRANSFORM,)
         else:
-            builder.refuse(f"{type(estimator).__name__} neither predicts nor transforms", "take the step out")
+            way_forward = "use a clusterer that predicts, such as KMeans" if is_clusterer(estimator) else "take it out"
+            builder.refuse(f"{type(estimator).__name__} neither predicts nor transforms new rows", way_forward)
 
     @property
     def main(self) -> ir.Method:
@@ -265,7 +279,10 @@ def _candidate(wanted: _Wanted, domain: _Domain, columns: ir.Block, element: ir.
             largest = max(largest, 0.0 if np.array_equal(got, expected[method]) else np.inf)
         else:
             largest = max(largest, _difference(got, expected[method]))
-    return _Candidate(node, methods, largest)
+    single = (
+        wanted.main is ir.Method.TRANSFORM and _call(wanted.estimator, wanted.main, domain.rows).dtype == np.float32
+    )
+    return _Candidate(node, methods, largest, single)
 
 
 def _converted(estimator: Any, n: int, element: ir.Element) -> Any:

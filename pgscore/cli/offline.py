@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+import pgscore
 from pgscore.errors import UnsupportedError, UsageError
 
 from . import output
@@ -20,11 +21,12 @@ from .options import MODEL_FILE, ModelFile, Output, Trust
 from .replies import plain, rows
 
 if TYPE_CHECKING:
-    from pgscore.compiler.artifact import Artifact, Parameter
+    from pgscore.compiler.artifact import Artifact, Function, Parameter
     from pgscore.compiler.forms import Form
-    from pgscore.compiler.ir import Program
+    from pgscore.compiler.ir import Label, Program
 
 PANEL = "Models"
+MAX_CLASSES_NAMED = 20
 
 
 def register(app: typer.Typer) -> None:
@@ -90,7 +92,7 @@ def check(
         console.print(f"{model.description}\n")
         console.print(output.table(["step", "estimator", "verdict"], [[v.step, v.estimator, v] for v in steps]))
         if artifact is None:
-            console.print(f"\nIt does not compile. {refusal}.")
+            console.print("\nIt does not compile, because of what is refused.")
             return
         _show(console, artifact, found, against=table)
         if elsewhere is None:
@@ -161,7 +163,8 @@ def _described(artifact: Artifact) -> dict[str, Any]:
 
 def _show(console: Console, artifact: Artifact, found: Sequence[Form], *, against: str | None) -> None:
     types = f"as in {against}" if against else "without a table"
-    console.print(f"\n{artifact.kind.value}, {len(artifact.parameters)} inputs ({types}):")
+    n_inputs = len(artifact.parameters)
+    console.print(f"\n{artifact.kind.value}, {n_inputs} input{'' if n_inputs == 1 else 's'} ({types}):")
     console.print(output.inputs((p.name, p.type.value) for p in artifact.parameters))
     console.print("\nFunctions:")
     functions = [["score.NAME" + (f"_{f.suffix}" if f.suffix else ""), f.result, f.method] for f in artifact.functions]
@@ -225,7 +228,7 @@ def compile_model(  # noqa: PLR0913, PLR0917 (its options)
             model_sha256=model.sha256,
             libraries=model.libraries,
         )
-        content = _content(artifact, name or model_file.stem)
+        content = _content(artifact, name or model_file.stem, model_file.name)
     if destination is None and to is Target.ONNX and not session.as_json and sys.stdout.isatty():
         raise UsageError("an ONNX graph is binary: name a file with -o")
     if destination is not None:
@@ -246,12 +249,23 @@ def compile_model(  # noqa: PLR0913, PLR0917 (its options)
             sys.stdout.buffer.write(content)
             sys.stdout.buffer.flush()
         else:
-            console.print(f"Wrote {destination}: {len(content):,} bytes, {artifact.strategy.value} ({artifact.reason})")
+            why = "" if to is Target.ONNX else f", {artifact.strategy.value} ({artifact.reason})"
+            console.print(f"Wrote {destination}: {len(content):,} bytes{why}")
 
     return Reply(data, show)
 
 
-def _content(artifact: Artifact, name: str) -> bytes:
+_HEADER = """\
+{estimator} from {file} (sha256 {sha256}),
+compiled by pgscore {version}; as {strategy}: {reason}.
+
+Numbers are written '0.1'::float8, since PostgreSQL reads 0.1 as numeric. NULL means that the model refuses the row: a
+missing value that it does not take, an infinity, or a number so large that its arithmetic would overflow; the first
+conditions of a function say which. PostgreSQL raises errors where Python goes on with 0 or infinity. So least() and
+greatest() keep exp() in range, and x + 1e-306 - 1e-306 makes 0 of a number that is too small to multiply."""
+
+
+def _content(artifact: Artifact, name: str, file: str) -> bytes:
     """The graph, or a script of functions with named arguments in the first schema of psql's search_path."""
     if artifact.onnx is not None:
         return artifact.onnx.content
@@ -264,11 +278,29 @@ def _content(artifact: Artifact, name: str) -> bytes:
             f"the model has {len(artifact.parameters)} inputs, and PostgreSQL allows {MAX_ARGUMENTS} arguments;"
             " deploy it: its functions take a row of the table"
         )
+    labels = next((f.labels for f in artifact.functions if f.labels), None)
     statements = [
         Statement(
             function_by_name(ident(f"{name}_{f.suffix}" if f.suffix else name), artifact.parameters, f),
-            f"{f.method} of {artifact.estimator}",
+            _said(f, labels),
         )
         for f in artifact.functions
     ]
-    return as_script(statements).encode()
+    header = _HEADER.format(
+        estimator=artifact.estimator,
+        file=file,
+        sha256=artifact.model_sha256[:12],
+        version=pgscore.__version__,
+        strategy=artifact.strategy.value,
+        reason=artifact.reason,
+    )
+    return as_script(statements, header).encode()
+
+
+def _said(function: Function, labels: Sequence[Label] | None) -> str:
+    """What the function equals; of probabilities, which classes they are of."""
+    if labels and function.method == "predict_proba(X)[:, 1]":
+        return f"{function.method}: the probability of {labels[1]!r}"
+    if labels and function.method == "predict_proba(X)" and len(labels) <= MAX_CLASSES_NAMED:
+        return f"{function.method}: the probabilities of {', '.join(map(repr, labels))}"
+    return function.method

@@ -13,7 +13,8 @@ from pgscore.compiler.forms import forms
 from pgscore.compiler.frontends import FRONTENDS, REFUSED
 from pgscore.compiler.frontends.builder import Builder
 from pgscore.compiler.frontends.compose import input_names, parts
-from pgscore.compiler.ir import TOLERANCE, Program
+from pgscore.compiler.ir import TOLERANCE, Program, Subgraph
+from pgscore.compiler.onnx_model import OnnxModel
 from pgscore.errors import UnsupportedError
 
 
@@ -90,9 +91,17 @@ def _judged(verdict: Verdict, program: Program) -> Verdict:
     found = {form.strategy: form for form in forms(program, default_parameters(program))}
     if program.tolerance > TOLERANCE:
         way = Way.APPROXIMATE if Strategy.PLPGSQL in found else Way.ONNX_APPROXIMATE
-        return replace(verdict, way=way, reason=f"within {program.tolerance:g}: {program.approximation}")
+        reason = f"within {program.tolerance:g}: {program.approximation}"
+        if verdict.estimator == OnnxModel.__name__:
+            reason += "; as ONNX it gives its own answers"
+        return replace(verdict, way=way, reason=reason)
     if Strategy.PLPGSQL not in found:
-        return replace(verdict, way=Way.ONNX, reason=program.approximation or "it has no form in SQL")
+        return replace(verdict, way=Way.ONNX, reason=program.approximation or _why_not_sql(program))
     if all(found[strategy].against for strategy in (Strategy.SQL, Strategy.PLPGSQL)):
         return replace(verdict, way=Way.ONNX, reason=f"SQL would take {found[Strategy.PLPGSQL].against}")
     return verdict
+
+
+def _why_not_sql(program: Program) -> str:
+    reasons = (node.reason for node in program.nodes if isinstance(node, Subgraph))
+    return next(filter(None, reasons), "it has no form in SQL")

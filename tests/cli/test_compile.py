@@ -35,6 +35,20 @@ def test_without_a_file_it_goes_to_stdout(files: Path, tmp_path: Path) -> None:
     assert pgscore("compile", files / "logistic.skops", "--to", "sql").out == script.read_text()
 
 
+def test_a_dba_can_follow_the_sql(files: Path) -> None:
+    """It says where it comes from, what each function equals and of which class; the columns have their names."""
+    script = pgscore("compile", files / "logistic.skops", "--to", "sql").out
+    head, _, rest = script.partition("BEGIN;")
+    assert "-- Pipeline(" in head
+    assert "from logistic.skops (sha256 " in head
+    assert "NULL means that the model refuses the row" in head
+    assert "-- predict_proba(X)[:, 1]: the probability of 'yes'\nCREATE FUNCTION" in rest
+    assert "-- predict_proba(X): the probabilities of 'no', 'yes'\nCREATE FUNCTION" in rest
+    assert "-- predict(X)\nCREATE FUNCTION" in rest
+    assert all(f'"{name}"' in rest for name in ("tenure", "charges", "plan"))
+    assert max(map(len, rest.splitlines())) < 160
+
+
 def test_the_onnx_graph_runs(files: Path, tmp_path: Path) -> None:
     graph = tmp_path / "forest.onnx"
     assert pgscore("compile", files / "forest.skops", "--to", "onnx", "-o", graph).code == 0

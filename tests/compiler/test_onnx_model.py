@@ -20,7 +20,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pgscore.compiler.artifact import Strategy
+from pgscore.compiler.backends.numpy import evaluate
 from pgscore.compiler.backends.onnx import export
+from pgscore.compiler.backends.onnx_session import session
 from pgscore.compiler.build import build, default_parameters
 from pgscore.compiler.frontends import to_program
 from pgscore.compiler.ir import ModelKind
@@ -86,6 +88,19 @@ def _sparse(content: Any) -> None:
     content.graph.sparse_initializer.add()
 
 
+def _trees(labels: list[str], ids: list[int], *, post: str = "NONE", base: list[float] | None = None) -> bytes:
+    names, weights = "[" + ", ".join(f'"{label}"' for label in labels) + "]", "[0.2, 0.7]"
+    more = f", base_values = {base}" if base else ""
+    return bytes(
+        parsed(f"""graph (float[rows, 1] x) => (string[rows] l, float[rows, {len(labels)}] y) {{
+        l, y = ai.onnx.ml.TreeEnsembleClassifier <classlabels_strings = {names}, nodes_treeids = [0, 0, 0],
+            nodes_nodeids = [0, 1, 2], nodes_featureids = [0, 0, 0], nodes_values = [1.1, 0.0, 0.0],
+            nodes_modes = ["BRANCH_LEQ", "LEAF", "LEAF"], nodes_truenodeids = [1, 0, 0],
+            nodes_falsenodeids = [2, 0, 0], class_treeids = [0, 0], class_nodeids = [1, 2], class_ids = {ids},
+            class_weights = {weights}, post_transform = "{post}"{more}> (x) }}""").SerializeToString()
+    )
+
+
 HOSTILE: dict[str, tuple[bytes, str]] = {
     "truncated": (parsed(PLAIN).SerializeToString()[:-9], "no ONNX model, or a damaged one|no valid ONNX model"),
     "not a model": (b"\x08\x08\x12", "no ONNX model, or a damaged one"),
@@ -119,6 +134,23 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         parsed("graph (int8[rows, 2] x) => (int8[rows, 2] y) { y = Neg(x) }").SerializeToString(),
         "holds int8; export it with",
     ),
+    "one answer for all rows, row by row": (
+        parsed("graph (float[rows, 2] x) => (float[rows, 2] y) <int64[1] a = {0}>"
+               "{ m = ReduceMean(x, a) y = Sub(x, m) }").SerializeToString(),
+        "depends on the other rows of a call",
+    ),
+    "softmax over the rows": (
+        parsed("graph (double[rows, 2] x) => (double[rows, 2] y) { y = Softmax <axis = 0> (x) }").SerializeToString(),
+        "depends on the other rows of a call",
+    ),
+    "a label of several columns": (
+        parsed("graph (double[rows, 2] x) => (bool[rows, 2] l, double[rows, 2] s) <double t = {0.3}>"
+               "{ l = Greater(x, t) s = Neg(x) }").SerializeToString(),
+        "its label 'l' has several columns",
+    ),
+    "an ensemble of one class": (_trees(["only"], [0, 0]), "fewer than two classes, which ends onnxruntime's process"),
+    "PROBIT of two classes": (_trees(["a", "b"], [1, 1], post="PROBIT"), "PROBIT for two classes"),
+    "one base value of two classes": (_trees(["a", "b"], [0, 1], base=[0.5]), "one base value for two classes"),
     "one answer for all rows": (
         parsed("graph (float[rows, 2] x) => (float[1, 2] y) { y = ReduceSum(x) }").SerializeToString(),
         "no table with a row for each row",
@@ -291,6 +323,44 @@ def test_an_operator_without_a_form_in_sql_is_left_to_onnx() -> None:
             build(program, default_parameters(program), strategy=strategy)
     with pytest.raises(UnsupportedError, match="pgscore install --plpython"):
         build(program, default_parameters(program), available=frozenset({Strategy.SQL, Strategy.PLPGSQL}))
+
+
+def test_a_row_that_is_refused_does_not_reach_an_operator_that_raises() -> None:
+    """Binarizer raises for NaN, which would end a query, or the batch of a refresh."""
+    program = to_program(model("graph (float[rows, 2] x) => (float[rows, 2] y) { y = ai.onnx.ml.Binarizer(x) }"))
+    graph = build(program, default_parameters(program), strategy=Strategy.ONNX).onnx
+    assert graph is not None
+    rows = np.array([[1.0, -1.0], [np.nan, 1.0], [np.inf, 1.0]])
+    (got,) = session(graph.content).run(None, {"features": rows})
+    np.testing.assert_array_equal(got, [[1.0, 0.0], [np.nan, np.nan], [np.nan, np.nan]])
+
+
+def test_several_flags_are_numbers() -> None:
+    got = model("graph (float[rows, 2] x) => (bool[rows, 2] y) <float t = {0.3}> { y = Greater(x, t) }")
+    assert got.transform(np.array([[0.0, 1.0]])).tolist() == [[0.0, 1.0]]
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_encoders_that_raise_for_what_they_do_not_know(joined: bool) -> None:
+    """Each column is tried with texts that its own encoder knows, whichever way they come there."""
+    first, second = ("city", "plan")
+    ways = """both = Concat <axis = 1> (city, plan) first = ai.onnx.ml.ArrayFeatureExtractor(both, zero)
+              back = Identity(both) second = Gather <axis = 1> (back, one)"""
+    if joined:
+        first, second = "first", "second"
+    got = model(f"""graph (string[rows, 1] city, string[rows, 1] plan) => (float[rows, 4] y)
+        <int64[1] zero = {{0}}, int64[1] one = {{1}}> {{
+        {ways if joined else ""}
+        a = ai.onnx.ml.OneHotEncoder <cats_strings = ["Oslo", "it's"], zeros = 0> ({first})
+        b = ai.onnx.ml.OneHotEncoder <cats_strings = ["basic", "pro"], zeros = 0> ({second})
+        c = Flatten(a) d = Flatten(b) y = Concat <axis = 1> (c, d) }}""")
+    rows = np.array([["it's", "pro"], ["Oslo", "basic"]], dtype=object)
+    assert got.transform(rows).tolist() == [[0, 1, 0, 1], [1, 0, 1, 0]]
+    with pytest.raises(ValueError, match="onnxruntime refuses the rows"):
+        got.transform(np.array([["pro", "pro"]], dtype=object))
+    program = to_program(got)
+    found = evaluate(program, {"city": np.append(rows[:, 0], "pro"), "plan": np.append(rows[:, 1], "pro")})
+    np.testing.assert_array_equal(next(iter(found.values())), [[0, 1, 0, 1], [1, 0, 1, 0], [np.nan] * 4])
 
 
 def test_text_needs_nodes() -> None:

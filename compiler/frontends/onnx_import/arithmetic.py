@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -124,7 +125,7 @@ def divide(graph: Graph, inputs: Inputs, _attributes: Attributes) -> Numbers:
         a = Numbers(graph.add(ir.Constant((), row)), shape, divisor.element)
     if not isinstance(a, Numbers):
         graph.leave("it reads what is no column of numbers")
-    left, right, shape = _pair(a, divisor, graph)
+    left, right, shape = _pair(a, replace(divisor, refs=graph.rounded(divisor)), graph)
     if not graph.own:
         sign = graph.add(ir.Elementwise(graph.add(ir.Elementwise(graph.present(right), ir.Op.SIGN)), ir.Op.ABS))
         graph.add(ir.Check(sign, 1.0, 1.0))
@@ -171,9 +172,21 @@ def curve(op: ir.Op) -> Callable[[Graph, Inputs, Attributes], Numbers]:
 
     def operator(graph: Graph, inputs: Inputs, _attributes: Attributes) -> Numbers:
         x = graph.numbers(inputs[0])
-        return graph.made(ir.Elementwise(x.refs, op), x, exact=False)
+        single = x.element is ir.Element.FLOAT
+        if not x.exact and not graph.own and (op in _JUMPS or (single and op in _STEEP)):
+            graph.leave("it reads numbers that were computed in float32, or by sums")
+        refs = graph.rounded(x) if op in _JUMPS or op in _STEEP else x.refs
+        return graph.made(ir.Elementwise(refs, op), x, exact=x.exact and op in _EXACT)
 
     return operator
+
+
+_JUMPS = frozenset({ir.Op.SIGN, ir.Op.FLOOR, ir.Op.CEIL, ir.Op.RINT})
+"""The floor of 0.9999999999 is 1 in float32, which rounds it to 1 first: what jumps needs the very number."""
+_STEEP = frozenset({ir.Op.SIN, ir.Op.COS, ir.Op.LOG})
+"""Functions of which the rounding of a large or tiny number changes more than the last digits."""
+_EXACT = frozenset({*_JUMPS, ir.Op.ABS, ir.Op.NEGATIVE, ir.Op.SQRT})
+"""Functions that IEEE 754 defines to the last bit."""
 
 
 def sigmoid(graph: Graph, inputs: Inputs, _attributes: Attributes) -> Numbers:
@@ -187,7 +200,7 @@ def softmax(graph: Graph, inputs: Inputs, attributes: Attributes) -> Numbers:
     x = graph.numbers(inputs[0])
     if len(x.shape) != 1 or attributes.get("axis", -1) not in (-1, 1):
         graph.leave("it is not over the columns")
-    return graph.made(ir.Softmax(graph.present(x.refs)), x, exact=False)
+    return graph.made(ir.Softmax(graph.within(x)), x, exact=False)
 
 
 def relu(graph: Graph, inputs: Inputs, _attributes: Attributes) -> Numbers:
@@ -225,6 +238,7 @@ def reduce(kind: str) -> Callable[[Graph, Inputs, Attributes], Numbers]:
         weight = 1 / len(refs) if kind == "mean" else 1.0
         total = graph.made(ir.Affine(refs, np.full((1, len(refs)), weight), np.zeros(1)), x, exact=False, shape=shape)
         if kind == "norm":
+            total = replace(total, refs=graph.within(total))
             return graph.made(ir.Elementwise(total.refs, ir.Op.SQRT), total, exact=False)
         return total
 
@@ -245,7 +259,7 @@ def _arg(graph: Graph, inputs: Inputs, attributes: Attributes, sign: float) -> N
     x = graph.numbers(inputs[0])
     if len(x.shape) != 1 or attributes.get("axis", 0) not in (-1, 1) or attributes.get("select_last_index", 0):
         graph.leave("it is not the first of the columns")
-    refs = graph.present(x.refs)
+    refs = graph.present(graph.rounded(x))
     if sign < 0:
         refs = graph.add(ir.MultiplyAdd(refs, np.full(len(refs), sign), np.zeros(len(refs))))
     shape = (1,) if attributes.get("keepdims", 1) else ()
@@ -266,7 +280,9 @@ def compare(kind: str) -> Callable[[Graph, Inputs, Attributes], Numbers]:
         if not isinstance(a, Numbers):
             graph.leave("it reads what is no column of numbers")
         if isinstance(b, Numbers):
-            a, b = _sum(graph, a, b, -1.0), np.zeros(1)
+            a, b = (replace(side, refs=graph.rounded(side)) for side in (a, b))
+            whole = a.element is ir.Element.INT64  # of which the difference may go beyond the whole doubles
+            a, b = _sum(graph, replace(a, element=ir.Element.DOUBLE) if whole else a, b, -1.0), np.zeros(1)
         if not isinstance(b, np.ndarray):
             graph.leave("it compares labels")
         refs, row, shape = _with_constant(a, b, graph)

@@ -46,6 +46,7 @@ def normalizer(graph: Graph, inputs: Inputs, attributes: Attributes) -> Numbers:
         graph.leave("its norm is the largest number")
     parts = graph.add(ir.Elementwise(refs, ir.Op.ABS) if norm == b"L1" else ir.Multiply(refs + refs))
     total = graph.add(ir.Affine(parts, np.ones((1, n)), np.zeros(1)))
+    total = graph.within(Numbers(total, (1,), ir.Element.FLOAT))
     if norm == b"L2":
         total = graph.add(ir.Elementwise(total, ir.Op.SQRT))
     return graph.made(ir.Divide(refs + total * n), x, exact=False)
@@ -97,7 +98,7 @@ def post_transform(graph: Graph, scores: Numbers, attributes: Attributes) -> Num
         return graph.made(ir.Sigmoid(scores.refs), scores, exact=False)
     if kind != b"SOFTMAX":
         graph.leave(f"its scores go through {decoded([kind])[0]}")
-    return graph.made(ir.Softmax(scores.refs), scores, exact=False)
+    return graph.made(ir.Softmax(graph.within(scores)), scores, exact=False)
 
 
 def one_hot_encoder(graph: Graph, inputs: Inputs, attributes: Attributes) -> Numbers:
@@ -133,6 +134,8 @@ def label_encoder(graph: Graph, inputs: Inputs, attributes: Attributes) -> Value
     keys, results, default = (_table(attributes, name) for name in ("keys", "values", "default"))
     if keys is None or results is None or len(keys) != len(results):
         graph.leave("its table is not known")
+    if len(set(keys)) != len(keys):
+        graph.leave("its table has one key twice")
     if isinstance(value, Labels):
         code: ir.Block = (value.index,)
         order = [results[keys.index(label)] if label in keys else None for label in value.labels]

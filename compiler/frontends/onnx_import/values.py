@@ -48,6 +48,8 @@ class Labels:
     labels: tuple[ir.Label, ...]
 
 
+_LARGEST_WHOLE = 2.0**53
+
 Constant = npt.NDArray[Any]
 Value = Numbers | Texts | Labels | Constant
 
@@ -88,6 +90,17 @@ class Graph:
             self.leave("it reads a column that may be missing")
         return refs
 
+    def rounded(self, x: Numbers) -> ir.Block:
+        """The columns as float32 where they stand for that, so that comparing and dividing see what the graph sees."""
+        if x.element is not ir.Element.FLOAT or not x.exact:
+            return x.refs
+        return self.add(ir.Elementwise(x.refs, ir.Op.FLOAT32))
+
+    def within(self, x: Numbers) -> ir.Block:
+        """The columns, none missing; a row is refused where float32 overflows, since the graph then gives NaN."""
+        refs = self.present(x.refs)
+        return self.builder.finite(refs, limit=ir.FLOAT32_LIMIT) if x.element is ir.Element.FLOAT else refs
+
     def add(self, node: ir.Node) -> ir.Block:
         """The columns of a node; what it makes of a missing value is missing."""
         made = self.builder.add(node)
@@ -99,7 +112,10 @@ class Graph:
         """The numbers that arithmetic makes, of the element of `like`. In float32 they are never exact."""
         single = like.element is ir.Element.FLOAT
         self.rounds |= single
-        return Numbers(self.add(node), like.shape if shape is None else shape, like.element, exact and not single)
+        refs = self.add(node)
+        if like.element is ir.Element.INT64:  # beyond, doubles have gaps, and int64 wraps around
+            refs = self.builder.finite(refs, limit=_LARGEST_WHOLE)
+        return Numbers(refs, like.shape if shape is None else shape, like.element, exact and not single)
 
     def leave(self, reason: str) -> NoReturn:
         """Raises NotImportedError."""

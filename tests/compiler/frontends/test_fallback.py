@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import skl2onnx
+from skl2onnx.sklapi import CastTransformer
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, TransformerMixin
+from sklearn.cluster import DBSCAN
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
@@ -187,6 +189,25 @@ def test_a_pipeline_with_text_is_refused() -> None:
     builder.transform(encoder, builder.inputs)
     with pytest.raises(UnsupportedError, match="a way through ONNX is for numbers only"):
         through_skl2onnx(Plus().fit(X[:, :1]), builder.inputs, builder)
+
+
+def test_a_step_that_gives_float32_says_so() -> None:
+    """scikit-learn computes on in float32, and the nodes in double."""
+    model = Pipeline([("cast", CastTransformer()), ("model", LogisticRegression())]).fit(X, LABELS)
+    program = to_program(model)
+    assert program.tolerance == LIMIT
+    assert program.approximation.endswith("what follows computes in the float32 that it gives")
+    np.testing.assert_allclose(answers(program, X)[ir.Method.PREDICT_PROBA], model.predict_proba(X), rtol=LIMIT)
+
+
+def test_an_estimator_that_does_not_count_its_columns() -> None:
+    with pytest.raises(UnsupportedError, match="CastTransformer does not tell how many columns it takes"):
+        to_program(CastTransformer().fit(X))
+
+
+def test_a_clusterer_of_its_training_rows_alone() -> None:
+    with pytest.raises(UnsupportedError, match="DBSCAN neither predicts nor transforms new rows; use a clusterer that"):
+        to_program(DBSCAN().fit(X))
 
 
 def test_what_is_not_fitted() -> None:

@@ -122,7 +122,7 @@ OPERATORS = {
     "columns": "i, j = Split <axis = 1, num_outputs = 2> (x) k = Mul(i, j) y = Concat <axis = -1> (k, j, i)",
     "chosen": "y = Gather <axis = 1> (x, two)",
     "matrix": "a = Gemm <alpha = 0.5, beta = 2.0, transB = 1> (x, w, c) y = MatMul(a, w)",
-    "curves": "a = Abs(x) b = Sqrt(a) d = Tanh(b) e = Exp(d) f = Neg(e) g = Floor(f) h = Sigmoid(g) y = Add(h, d)",
+    "curves": "a = Abs(x) b = Sqrt(a) g = Floor(b) d = Tanh(b) e = Exp(d) f = Neg(e) h = Sigmoid(f) y = Add(h, g)",
     "rows": "a = ReduceSum(x, one) b = ReduceMax(x, one) d = ReduceMean(x, one) y = Concat <axis = 1> (a, b, d)",
     "least": "a = ArgMin <axis = 1> (x) b = Cast <to = 11> (a) y = Concat <axis = 1> (b, x)",
     "share": "a = ReduceL2(x, one) y = Div(x, a)",
@@ -179,6 +179,122 @@ def test_the_ways_to_split(mode: str, tracks: int, single: bool) -> None:
     rows = np.array([[v] for t in at for v in (t, np.nextafter(t, 9), np.nextafter(t, -9))])
     got = evaluate(program, {"x": rows[:, 0]})[ir.Method.PREDICT][:, 0]
     np.testing.assert_array_equal(got, model.predict(rows))
+
+
+def imported(text: str) -> tuple[OnnxModel, ir.Program]:
+    model = OnnxModel(onnx.parser.parse_model(HEAD + text).SerializeToString())
+    return model, to_program(model)
+
+
+@pytest.mark.parametrize("operator", ["Floor", "Ceil", "Round", "Sign", "Log", "Sin", "Cos"])
+def test_functions_of_float32_round_first(operator: str) -> None:
+    """The floor of 2.9999999999999996 is 3 where it is read as float32, and the sine of 1e20 is that of its float32."""
+    model, program = imported(f"graph (float[rows, 1] x) => (float[rows, 1] y) {{ y = {operator}(x) }}")
+    assert not is_opaque(program)
+    x = np.array([2.9999999999999996, 3.0000000000000004, 0.5000000000000001, 1e-30, 0.1, 77777.123456789, 1e20])
+    got = evaluate(program, {"x": x})[ir.Method.PREDICT][:, 0]
+    np.testing.assert_allclose(got, model.predict(x[:, np.newaxis]), rtol=1e-5)
+    tiny = np.array([1e-300])
+    if operator == "Log":
+        assert np.isnan(evaluate(program, {"x": tiny})[ir.Method.PREDICT]).all()
+    else:
+        assert evaluate(program, {"x": tiny})[ir.Method.PREDICT][0, 0] == model.predict(tiny[:, np.newaxis])[0]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "b = Greater(i, j) y = Where(b, i, two)",
+        "b = LessOrEqual(i, j) y = Where(b, two, j)",
+        "x = Concat <axis = 1> (i, j) a = ArgMax <axis = 1> (x) b = Cast <to = 1> (a) y = Add(b, i)",
+    ],
+)
+def test_columns_of_float32_are_compared_as_such(body: str) -> None:
+    """0.1 and the next double are one float32: neither is greater."""
+    model, program = imported(
+        f"""graph (float[rows, 1] i, float[rows, 1] j) => (float[rows, 1] y)
+        <float[1] two = {{2.0}}, float zero = {{0.0}}> {{ {body.replace("y =", "z =")} n = Mul(i, zero) m = Mul(j, zero) o = Add(n, m) y = Add(z, o) }}"""
+    )
+    assert not is_opaque(program)
+    rows = np.array([[0.1, np.nextafter(0.1, 1)], [np.nextafter(0.1, 1), 0.1], [0.1, 0.2], [0.2, 0.1]])
+    got = evaluate(program, {"i": rows[:, 0], "j": rows[:, 1]})[ir.Method.PREDICT][:, 0]
+    np.testing.assert_allclose(got, model.predict(rows), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["float", "double"])
+@pytest.mark.parametrize("operator", ["Floor", "Round", "Sign"])
+def test_what_jumps_reads_no_sums(kind: str, operator: str) -> None:
+    """0.1 + 0.2 may be 0.3 or the next number, by the order of a sum: its floor times ten would jump."""
+    _, program = imported(
+        f"""graph ({kind}[rows, 2] x) => ({kind}[rows, 1] y) <{kind}[2, 1] w = {{10.0, 20.0}}>
+        {{ s = MatMul(x, w) y = {operator}(s) }}"""
+    )
+    assert is_opaque(program)
+
+
+@pytest.mark.parametrize("body", ["y = Identity(x)", "y = Gather <axis = 1> (x, i)", "y = Concat <axis = 1> (x, x)"])
+def test_numbers_of_float32_come_out_as_float32(body: str) -> None:
+    model, program = imported(f"graph (float[rows, 2] x) => (float[rows, k] y) <int64[2] i = {{1, 1}}> {{ {body} }}")
+    assert not is_opaque(program)
+    rows = np.array([[0.1, 1e-50], [np.nan, 16777217.0], [1 / 3, -1e-40]])
+    got = evaluate(program, {"x_0": rows[:, 0], "x_1": rows[:, 1]})[ir.Method.TRANSFORM]
+    np.testing.assert_array_equal(got, model.transform(rows)[:, : got.shape[1]])
+
+
+def test_whole_numbers_beyond_the_doubles_are_refused() -> None:
+    """int64 wraps around there: -2^53 times 2^31 - 1 is 2^53."""
+    model, program = imported("graph (int64[rows, 1] n, int64[rows, 1] d) => (int64[rows, 1] y) { y = Mul(n, d) }")
+    rows = np.array([[3.0, -5.0], [-(2.0**53), 2.0**31 - 1], [2.0**53, 2.0**53]])
+    got = evaluate(program, {"n": rows[:, 0], "d": rows[:, 1]})[ir.Method.PREDICT][:, 0]
+    assert model.predict(rows[:1])[0] == got[0] == -15
+    assert np.isnan(got[1:]).all()
+
+
+def test_whole_numbers_are_compared_at_any_size() -> None:
+    model, program = imported(
+        "graph (int64[rows, 1] n, int64[rows, 1] d) => (int64[rows, 1] y) { b = Less(n, d) y = Where(b, n, d) }"
+    )
+    rows = np.array([[2.0**53, -(2.0**53)], [-(2.0**53), 2.0**53 - 1], [2.0**53 - 1, 2.0**53]])
+    got = evaluate(program, {"n": rows[:, 0], "d": rows[:, 1]})[ir.Method.PREDICT][:, 0]
+    np.testing.assert_array_equal(got, model.predict(rows))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "y = Softmax(x)",
+        "n = ReduceL2(x, one) y = Div(x, n)",
+        'y = ai.onnx.ml.Normalizer <norm = "L2"> (x)',
+        'y = ai.onnx.ml.Normalizer <norm = "L1"> (x)',
+        "l, y = ai.onnx.ml.LinearClassifier <coefficients = [9.0, 9.0, 1.0, 9.0], intercepts = [0.0, 0.0],"
+        ' classlabels_ints = [0, 1], post_transform = "SOFTMAX"> (x)',
+    ],
+)
+def test_where_float32_overflows_no_number_is_made_up(body: str) -> None:
+    """The graph has NaN or 0 there, where doubles would go on."""
+    _, program = imported(f"graph (float[rows, 2] x) => (float[rows, 2] y) <int64[1] one = {{1}}> {{ {body} }}")
+    assert not is_opaque(program)
+    values = list(evaluate(program, {"x_0": np.array([3e38, 1.0]), "x_1": np.array([3e38, 2.0])}).values())
+    if "Softmax(x)" in body:  # nothing overflows
+        assert np.isfinite(values[0]).all()
+    else:
+        assert np.isnan(values[0][0]).all()
+        assert np.isfinite(values[0][1]).all()
+
+
+def test_the_tolerance_holds_for_whole_numbers_of_any_size() -> None:
+    """Of a sigmoid in float32, 1 - p has few digits; 0 and 1 alone would not show it."""
+    model, program = imported(
+        """graph (int64[rows, 3] n) => (int64[rows] label, float[rows, 2] p)
+        { x = Cast <to = 1> (n) label, p = ai.onnx.ml.LinearClassifier
+            <coefficients = [-1.2, 0.3, 0.1, 1.2, -0.3, -0.1], intercepts = [-0.2, 0.2], classlabels_ints = [0, 1],
+             post_transform = "LOGISTIC"> (x) }"""
+    )
+    rows = RNG.integers(-8, 9, (200, 3)).astype(np.float64)
+    want = model.predict_proba(rows)
+    got = evaluate(program, {f"n_{index}": rows[:, index] for index in range(3)})[ir.Method.PREDICT_PROBA]
+    floor = 1e-3 * float(np.median(want))
+    assert (np.abs(got - want) / np.maximum(np.maximum(got, want), floor)).max() <= program.tolerance
 
 
 def test_tables_of_whole_numbers_and_of_text() -> None:

@@ -16,7 +16,6 @@ from sklearn.decomposition import (
     FactorAnalysis,
     FastICA,
     IncrementalPCA,
-    KernelPCA,
     LatentDirichletAllocation,
     MiniBatchDictionaryLearning,
     MiniBatchNMF,
@@ -131,8 +130,4 @@ REFUSED: dict[type, tuple[str, str]] = {
     NMF: _ITERATES,
     MiniBatchNMF: _ITERATES,
     LatentDirichletAllocation: _ITERATES,
-    KernelPCA: (
-        "its transform compares each row with all rows of the training data",
-        "use Nystroem or RBFSampler, and PCA behind it",
-    ),
 }

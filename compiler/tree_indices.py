@@ -22,6 +22,7 @@ from sklearn.tree._tree import Tree
 from sklearn.utils import check_array
 
 from . import neighbor_trees
+from .fit_types import FIT_TYPES
 
 CHECKED_TYPES = frozenset(
     {
@@ -48,12 +49,9 @@ CHECKED_TYPES = frozenset(
         "sklearn.calibration._CalibratedClassifier",
         "sklearn.calibration._SigmoidCalibration",
         "sklearn.calibration._TemperatureScaling",
-        "sklearn.metrics._classification.balanced_accuracy_score",
         "sklearn.metrics._scorer._CurveScorer",
         "sklearn.metrics._scorer._PassthroughScorer",
         "sklearn.metrics._scorer._Scorer",
-        "sklearn.model_selection._split.KFold",
-        "sklearn.model_selection._split.StratifiedKFold",
         "sklearn.multiclass._ConstantPredictor",
         "sklearn._loss.loss.HalfTweedieLossIdentity",
         "sklearn.cluster._bisect_k_means._BisectingTree",
@@ -78,6 +76,7 @@ CHECKED_TYPES = frozenset(
         # In SplineTransformer. C++ reads its knots and coefficients; `asarray` is the function that wraps its result.
         "scipy.interpolate._bsplines.BSpline",
         "scipy._lib.array_api_compat.numpy._aliases.asarray",
+        *FIT_TYPES,
         *neighbor_trees.TREE_TYPES,
         *neighbor_trees.KERNEL_TYPES,
     }
@@ -110,7 +109,8 @@ def _fault(part: Any) -> str | None:
     elif hasattr(part, "tree_"):
         sound = isinstance(part.tree_, Tree) and part.tree_.n_features <= part.n_features_in_
     elif isinstance(part, (HistGradientBoostingClassifier, HistGradientBoostingRegressor)):
-        sound = _histogram_trees_are_sound(part)
+        # One that is not fitted has no trees: searches and other wrappers keep the model that they copy.
+        sound = "_predictors" not in vars(part) or _histogram_trees_are_sound(part)
     elif hasattr(part, "estimators_") and not isinstance(part, (ClassifierChain, RegressorChain)):
         # These hand rows to their trees without another look. Members of a chain read more columns than it does.
         members = part.estimators_.ravel() if isinstance(part.estimators_, np.ndarray) else part.estimators_
@@ -154,7 +154,7 @@ def _spline_is_sound(spline: BSpline) -> bool:
 
 
 def _histogram_trees_are_sound(estimator: Any) -> bool:
-    n_features = estimator.n_features_in_
+    n_features = getattr(estimator, "n_features_in_", 0)
     by_category = np.asarray(estimator._bin_mapper.is_categorical_) != 0
     if by_category.shape != (n_features,):
         return False

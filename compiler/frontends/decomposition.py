@@ -16,7 +16,6 @@ from sklearn.decomposition import (
     FactorAnalysis,
     FastICA,
     IncrementalPCA,
-    KernelPCA,
     LatentDirichletAllocation,
     MiniBatchDictionaryLearning,
     MiniBatchNMF,
@@ -66,6 +65,8 @@ def fast_ica(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
 
 def sparse_pca(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
     """The ridge regression of x - m on the components: linear in x, so that its answer to unit rows says it all."""
+    if estimator.components_.dtype != np.float64:
+        builder.refuse("trained on float32, it rounds each row to float32 and solves in it", "train on float64")
     unit_rows = np.eye(len(columns))
     weights = ridge_regression(estimator.components_.T, unit_rows, estimator.ridge_alpha, solver="cholesky")
     return _centred(columns, estimator.mean_, weights.T, builder)
@@ -129,8 +130,4 @@ REFUSED: dict[type, tuple[str, str]] = {
     NMF: _ITERATES,
     MiniBatchNMF: _ITERATES,
     LatentDirichletAllocation: _ITERATES,
-    KernelPCA: (
-        "its transform compares each row with all rows of the training data",
-        "use Nystroem or RBFSampler, and PCA behind it",
-    ),
 }

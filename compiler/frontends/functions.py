@@ -180,5 +180,6 @@ FRONTENDS: dict[type, Frontend] = {
 }
 
 NOTES: dict[type, str] = {
-    FunctionTransformer: "functions of numpy and scipy.special, recognised by identity; others are refused",
+    FunctionTransformer: "functions of numpy and scipy.special, recognised by identity; others are refused; "
+    "np.reciprocal of whole numbers is 0 in numpy, and the gate refuses it: make them floats",
 }

@@ -201,7 +201,7 @@ FRONTENDS: dict[type, Frontend] = {
 }
 
 NOTES: dict[type, str] = {
-    KNNImputer: "weights by distance and Python functions are refused; where training rows lie equally far, "
-    "scikit-learn takes any of them, and the gate may refuse the model",
+    KNNImputer: "weights by distance and Python functions are refused; where training rows lie equally far "
+    "(to the digits that squares of large numbers leave), scikit-learn takes any, and the gate may refuse the model",
     IterativeImputer: "sample_posterior is refused; each round adds to the size of the SQL",
 }

@@ -133,7 +133,14 @@ def dense(array: Any) -> Values:
     return np.asarray(array.toarray() if issparse(array) else array, dtype=np.float64)
 
 
-def say_digits(builder: Builder, similarities: Values, weights: Values, bias: Values, noise: float = 1.0) -> None:
+def say_digits(  # noqa: PLR0913, PLR0917 - a sum, its rounding, and what to do about it
+    builder: Builder,
+    similarities: Values,
+    weights: Values,
+    bias: Values,
+    noise: float = 1.0,
+    advice: str = "train with more noise (alpha)",
+) -> None:
     """Says how many digits the model itself keeps, where large terms of either sign cancel in its sums.
 
     `similarities` (n_rows, n_points) are those of rows that the model knows, `weights` (width, n_points). A sum of
@@ -146,8 +153,6 @@ def say_digits(builder: Builder, similarities: Values, weights: Values, bias: Va
     with np.errstate(all="ignore"):
         tolerance = float(np.max(8 * np.finfo(float).eps * (1 + noise) * np.median(size, axis=0) / answers))
     if not tolerance <= LIKELY_TOLERANCE:
-        builder.refuse(
-            "its coefficients are so large that rounding decides its answers", "train with more noise (alpha)"
-        )
+        builder.refuse("its coefficients are so large that rounding decides its answers", advice)
     if tolerance > ir.TOLERANCE:
         builder.approximate(tolerance, "large terms of its sum over the training rows cancel, and with them digits")

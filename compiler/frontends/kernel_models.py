@@ -1,10 +1,11 @@
-"""Models on kernels of all training rows, or of some: KernelRidge, GaussianProcessRegressor, Nystroem."""
+"""Models on kernels of all training rows, or of some: KernelRidge, GaussianProcessRegressor, KernelPCA, Nystroem."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from sklearn.decomposition import KernelPCA
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
 from sklearn.kernel_approximation import Nystroem
 from sklearn.kernel_ridge import KernelRidge
@@ -55,6 +56,29 @@ def nystroem(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
     return add(builder, columns, form, estimator.components_, weights, np.zeros(len(weights)))
 
 
+def kernel_pca(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
+    """Centred kernels of all training rows times the scaled eigenvectors.
+
+    Centring is linear: k less the mean of the training kernel's column, less the mean of k, plus the mean of all.
+    """
+    form = _pairwise(
+        estimator, {"gamma": estimator.gamma_, "degree": estimator.degree, "coef0": estimator.coef0}, builder
+    )
+    values, vectors, centre = estimator.eigenvalues_, estimator.eigenvectors_, estimator._centerer
+    scaled = np.zeros_like(vectors)
+    scaled[:, values != 0] = vectors[:, values != 0] / np.sqrt(values[values != 0])
+    alphas = np.asarray(scaled.T, dtype=float)
+    totals = alphas.sum(axis=1)
+    weights = alphas - totals[:, np.newaxis] / alphas.shape[1]
+    bias = totals * float(centre.K_fit_all_) - alphas @ np.asarray(centre.K_fit_rows_, dtype=float)
+    points, used = dense(estimator.X_fit_), alphas.any(axis=1)
+    if used.any():
+        known = np.asarray(estimator._get_kernel(estimator.X_fit_[:KNOWN_ROWS], estimator.X_fit_), dtype=float)
+        advice = "keep fewer components: the last ones divide by eigenvalues next to 0"
+        say_digits(builder, known, weights[used], bias[used], _noise(form, points), advice)
+    return add(builder, columns, form, points, weights, bias)
+
+
 def _pairwise(estimator: Any, params: dict[str, Any], builder: Builder) -> kernels.Form:
     if estimator.kernel == "precomputed":
         builder.refuse("its kernel is computed beforehand", "use linear, rbf, laplacian, poly or sigmoid")
@@ -71,12 +95,15 @@ def _noise(form: kernels.Form, points: ir.FloatArray) -> float:
 FRONTENDS: dict[type, Frontend] = {
     KernelRidge: kernel_ridge,
     GaussianProcessRegressor: gaussian_process_regressor,
+    KernelPCA: kernel_pca,
     Nystroem: nystroem,
 }
 
 NOTES: dict[type, str] = {
     KernelRidge: "kernels linear, rbf, laplacian, poly (whole degree up to 10) and sigmoid",
     GaussianProcessRegressor: "the mean; Matern with nu 0.5, 1.5, 2.5 and infinity",
+    KernelPCA: "kernels linear, rbf, laplacian, poly (whole degree up to 10) and sigmoid; components whose "
+    "eigenvalue is next to 0 are refused",
     Nystroem: "kernels linear, rbf, laplacian, poly (whole degree up to 10) and sigmoid",
 }
 

@@ -6,8 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - makes an import below possible
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
+from sklearn.model_selection import (
+    FixedThresholdClassifier,
+    HalvingRandomSearchCV,
+    RandomizedSearchCV,
+    TunedThresholdClassifierCV,
+)
 from sklearn.semi_supervised import SelfTrainingClassifier
 
 from .. import ir
@@ -85,5 +91,9 @@ FRONTENDS: dict[type, Frontend] = {
 }
 NOTES: dict[type, str] = {
     **dict.fromkeys(SEARCHES, "refit=False is refused"),
+    **dict.fromkeys(
+        (RandomizedSearchCV, HalvingRandomSearchCV),
+        "refit=False is refused; with distributions of scipy a skops file needs trust: save its best_estimator_",
+    ),
     TransformedTargetRegressor: "func and inverse_func of numpy and scipy, or a transformer whose inverse is known",
 }

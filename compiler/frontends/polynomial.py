@@ -17,6 +17,8 @@ Factors = tuple[int, ...]
 def polynomial_features(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
     """x_a x_b x_c is (x_c x_b) x_a, and (x_a x_b) x_c on a sparse matrix. The product of nothing is 1."""
     columns = builder.finite(columns)
+    if not estimator.n_output_features_:
+        return ()
     wanted = [tuple(np.repeat(np.arange(len(columns)), powers).tolist()) for powers in estimator.powers_]
     products: dict[Factors, ir.Ref] = {(index,): ref for index, ref in enumerate(columns)}
     if () in wanted:

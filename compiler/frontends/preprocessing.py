@@ -36,8 +36,9 @@ def max_abs_scaler(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Bl
 def min_max_scaler(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
     """x * scale_ + min_, clipped to feature_range if `clip`."""
     columns = builder.finite(columns, missing=True)
-    _require_finite(builder, estimator.scale_, estimator.min_)
-    scaled = builder.add(ir.MultiplyAdd(columns, estimator.scale_, estimator.min_))
+    empty = _always_missing(builder, estimator.scale_, estimator.min_)
+    scale, offset = _filled(estimator.scale_, empty, 1.0), _filled(estimator.min_, empty, 0.0)
+    scaled = _with_gaps(builder, builder.add(ir.MultiplyAdd(columns, scale, offset)), empty)
     if not estimator.clip:
         return scaled
     low, high = estimator.feature_range
@@ -49,15 +50,37 @@ def _scaled(builder: Builder, columns: ir.Block, center: ir.FloatArray | None, s
         return columns
     center = np.zeros(len(columns)) if center is None else center
     scale = np.ones(len(columns)) if scale is None else scale
-    _require_finite(builder, center, scale)
+    empty = _always_missing(builder, center, scale)
+    center, scale = _filled(center, empty, 0.0), _filled(scale, empty, 1.0)
+    if not scale.all():
+        builder.refuse("it divides by 0", "with unit_variance=True keep 0 and 100 out of quantile_range")
     if builder.sparse:
-        return builder.add(ir.MultiplyAdd(columns, 1 / scale, np.zeros(len(columns))))
-    return builder.add(ir.Standardize(columns, center, scale))
+        scaled = builder.add(ir.MultiplyAdd(columns, 1 / scale, np.zeros(len(columns))))
+    else:
+        scaled = builder.add(ir.Standardize(columns, center, scale))
+    return _with_gaps(builder, scaled, empty)
 
 
-def _require_finite(builder: Builder, *statistics: ir.FloatArray) -> None:
-    if not all(np.isfinite(s).all() for s in statistics):
-        builder.refuse("it learned a value that is not finite", "leave out columns that are always missing or huge")
+def _always_missing(builder: Builder, *statistics: ir.FloatArray) -> ir.BoolArray:
+    """The columns of which training saw no value: their statistics are NaN, and so is what is scaled by them."""
+    if any(np.isinf(s).any() for s in statistics):
+        builder.refuse("it learned a value that is not finite", "leave out columns of huge numbers")
+    empty: ir.BoolArray = np.any([np.isnan(s) for s in statistics], axis=0)
+    return empty
+
+
+def _filled(statistics: ir.FloatArray, empty: ir.BoolArray, value: float) -> ir.FloatArray:
+    """The statistics in their own type, which is float32 after training on float32."""
+    filled = statistics.copy()
+    filled[empty] = value
+    return filled
+
+
+def _with_gaps(builder: Builder, columns: ir.Block, empty: ir.BoolArray) -> ir.Block:
+    if not empty.any():
+        return columns
+    (gap,) = builder.add(ir.Constant((), np.full(1, np.nan)))
+    return tuple(gap if is_empty else ref for ref, is_empty in zip(columns, empty.tolist(), strict=True))
 
 
 def normalizer(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:

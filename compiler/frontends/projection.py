@@ -110,7 +110,8 @@ FRONTENDS: dict[type, Frontend] = {
 }
 
 NOTES: dict[type, str] = {
-    AdditiveChi2Sampler: "SQL gives 0 for numbers below 1e-307, of which the model takes a root: scale, or use ONNX",
+    AdditiveChi2Sampler: "SQL gives 0 for numbers below 1e-307, of which the model takes a root: scale, or use ONNX; "
+    "of nothing but whole numbers the model itself cuts the fractions off, and the gate refuses it: make them floats",
     FeatureAgglomeration: "pooling_func may be np.mean, np.sum, np.max or np.min",
     RBFSampler: "columns in the millions leave its cosines few digits: scale them first; angles beyond 1e30 are NULL",
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 from sklearn.cluster import Birch, BisectingKMeans, FeatureAgglomeration, KMeans, MiniBatchKMeans
 from sklearn.compose import ColumnTransformer
-from sklearn.decomposition import NMF, PCA, IncrementalPCA, MiniBatchNMF, TruncatedSVD
+from sklearn.decomposition import NMF, PCA, IncrementalPCA, KernelPCA, MiniBatchNMF, TruncatedSVD
 from sklearn.ensemble import (
     RandomTreesEmbedding,
     StackingClassifier,
@@ -26,7 +26,7 @@ from .parts import SEARCHES
 
 GIVE_ARRAYS = (
     *(KMeans, MiniBatchKMeans, BisectingKMeans, Birch, FeatureAgglomeration),
-    *(PCA, IncrementalPCA, TruncatedSVD, NMF, MiniBatchNMF, GaussianRandomProjection),
+    *(PCA, IncrementalPCA, KernelPCA, TruncatedSVD, NMF, MiniBatchNMF, GaussianRandomProjection),
     *(RBFSampler, Nystroem, PolynomialCountSketch, VotingClassifier, VotingRegressor),
 )
 """Transformers that take a sparse matrix and give an array."""

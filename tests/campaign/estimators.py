@@ -238,6 +238,12 @@ RECIPES: dict[Any, Recipe] = {
     linear_model.Lars: Recipe(narrow=True),
     decomposition.FastICA: Recipe(base={"max_iter": 50, "whiten": "unit-variance"}),
     decomposition.TruncatedSVD: Recipe(skip=ONE_COLUMN),
+    decomposition.KernelPCA: Recipe(
+        base={"n_components": 2},
+        options=({}, {"kernel": "rbf"}, {"kernel": "poly", "degree": 2}),
+        skip={"tails": "powers of its columns leave the doubles"},
+        limits={"constant": "the kernel is linear and a column constant, of which 1e20 is rounding noise of the model"},
+    ),
     decomposition.NMF: Recipe(takes="positive"),
     decomposition.MiniBatchNMF: Recipe(takes="positive"),
     random_projection.GaussianRandomProjection: Recipe(skip=ONE_COLUMN),

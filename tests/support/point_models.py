@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sklearn.decomposition import KernelPCA
 from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 from sklearn.kernel_approximation import Nystroem
 from sklearn.kernel_ridge import KernelRidge
@@ -51,6 +52,7 @@ POINT_EXAMPLES: dict[type, dict[str, Callable[[], Example]]] = {
             "amount",
         ),
     },
+    KernelPCA: {"default": example(_scaled(KernelPCA(2, kernel="rbf", gamma=0.5)), NUMBERS)},
     Nystroem: {"default": example(_scaled(Nystroem(gamma=2.0, n_components=4, random_state=0)), NUMBERS)},
     KNeighborsClassifier: {
         "default": example(KNeighborsClassifier(), NUMBERS, "churn"),

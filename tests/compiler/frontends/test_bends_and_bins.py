@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import (
     Binarizer,
     KBinsDiscretizer,
@@ -19,6 +20,7 @@ from sklearn.preprocessing import (
     PowerTransformer,
     QuantileTransformer,
     SplineTransformer,
+    StandardScaler,
 )
 
 from pgscore.compiler import ir
@@ -91,6 +93,15 @@ def test_products_are_made_of_shorter_ones() -> None:
     program = to_program(PolynomialFeatures((4, 4), include_bias=False).fit(train))
     assert [node.width for node in program.nodes if isinstance(node, ir.Multiply)] == [3, 4, 5]
     assert_parity(PolynomialFeatures(0).fit(train), rows_to_score(train), exact=True)
+
+
+def test_no_products_are_no_columns() -> None:
+    """scikit-learn counts them, and fails on their powers."""
+    train = customers()[["tenure"]]
+    nothing = PolynomialFeatures((2, 3), interaction_only=True, include_bias=False)
+    with pytest.raises(UnsupportedError, match="no columns"):
+        to_program(clone(nothing).fit(train))
+    assert_parity(make_union(clone(nothing), StandardScaler()).fit(train), rows_to_score(train), exact=True)
 
 
 SPLINES = [

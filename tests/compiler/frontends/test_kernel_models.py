@@ -1,4 +1,4 @@
-"""Kernel ridge, Gaussian processes and Nystroem against scikit-learn's own answers."""
+"""Kernel ridge, Gaussian processes, kernel PCA and Nystroem against scikit-learn's own answers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.decomposition import KernelPCA
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor, kernels
 from sklearn.kernel_approximation import Nystroem
 from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from pgscore.compiler import ir
 from pgscore.compiler.frontends import to_program
@@ -86,6 +88,43 @@ def test_nystroem(options: dict[str, Any]) -> None:
     assert_parity(model, rows_to_score(FRAME), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel": "linear"},
+        {"kernel": "rbf", "gamma": 2.0},
+        {"kernel": "poly", "degree": 2, "coef0": 0.5},
+        {"kernel": "sigmoid", "gamma": 0.1},
+        {"kernel": "rbf", "eigen_solver": "arpack", "random_state": 0},
+        {"kernel": "rbf", "fit_inverse_transform": True, "remove_zero_eig": True},
+    ],
+)
+def test_kernel_pca(options: dict[str, Any], dtype: Any) -> None:
+    model = make_pipeline(StandardScaler(), KernelPCA(2, **options)).fit(FRAME.astype(dtype))
+    assert_parity(model, rows_to_score(FRAME), rtol=1e-10, atol=1e-12)
+
+
+def test_kernel_pca_in_front_of_a_predictor() -> None:
+    """The linear kernel leaves two components; the others have eigenvalue 0, and are 0."""
+    for n in (None, 4):
+        model = make_pipeline(StandardScaler(), KernelPCA(n), Ridge()).fit(FRAME, customers()["amount"])
+        assert_parity(model, rows_to_score(FRAME), rtol=1e-10)
+
+
+def test_kernel_pca_of_one_hot_columns() -> None:
+    """The training rows are kept as a sparse matrix."""
+    train = customers()[["contract", "city"]]
+    model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), KernelPCA(3, kernel="rbf")).fit(train)
+    assert_parity(model, rows_to_score(train), rtol=1e-10, atol=1e-12)
+
+
+def test_components_of_rounding_are_refused() -> None:
+    model = make_pipeline(StandardScaler(), KernelPCA(kernel="rbf", gamma=1e-4)).fit(FRAME)
+    with pytest.raises(UnsupportedError, match="keep fewer components"):
+        to_program(model)
+
+
 def test_one_column() -> None:
     frame = pd.DataFrame({"a": np.arange(12.0)})
     assert_parity(KernelRidge(kernel="rbf").fit(frame, np.sin(frame["a"])), frame, rtol=1e-11)
@@ -95,6 +134,7 @@ def test_one_column() -> None:
     ("model", "reason"),
     [
         (KernelRidge(kernel="cosine"), "its kernel is 'cosine'"),
+        (KernelPCA(1, kernel="cosine"), "its kernel is 'cosine'"),
         (KernelRidge(kernel="poly", degree=2.5, coef0=9.0), "its degree is 2.5"),
         (KernelRidge(kernel=lambda a, b: float(a @ b)), "a function of Python"),
         (GaussianProcessRegressor(kernels.Matern(nu=0.7), optimizer=None), "nu=0.7"),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
@@ -47,10 +48,29 @@ def test_scalers_learn_from_other_types_and_constant_columns(scaler: Any, dtype:
     assert_parity(scaler.fit(train), rows_to_score(train.astype(float)), exact=True)
 
 
-@pytest.mark.parametrize("scaler", [StandardScaler(), RobustScaler(), MinMaxScaler(), MaxAbsScaler()], ids=str)
-def test_a_column_without_values_is_refused(scaler: Any) -> None:
-    scaler.fit(pd.DataFrame({"a": [1.0, 2.0], "empty": [np.nan, np.nan]}))
+@pytest.mark.parametrize(
+    "scaler",
+    [StandardScaler(), StandardScaler(with_std=False), RobustScaler(), MinMaxScaler(clip=True), MaxAbsScaler()],
+    ids=str,
+)
+@pytest.mark.parametrize("then", [None, SimpleImputer(), SimpleImputer(keep_empty_features=True)], ids=str)
+def test_a_column_without_values_stays_missing(scaler: Any, then: Any) -> None:
+    train = pd.DataFrame({"a": [1.0, 2.0, 4.0], "empty": [np.nan] * 3, "b": [0.1, np.nan, 0.3]})
+    model = clone(scaler) if then is None else make_pipeline(clone(scaler), clone(then))
+    score = pd.concat([rows_to_score(train.fillna(7.0)), train], ignore_index=True)
+    assert_parity(model.fit(train), score, exact=True)
+
+
+def test_a_column_of_huge_numbers_is_refused() -> None:
+    scaler = RobustScaler().fit(pd.DataFrame({"a": [1e308, 1e308]}))
     with pytest.raises(UnsupportedError, match="not finite"):
+        to_program(scaler)
+
+
+def test_a_scaler_that_divides_by_0_is_refused() -> None:
+    """The standard normal quantiles of 0 and 1 are infinite."""
+    scaler = RobustScaler(quantile_range=(0, 100), unit_variance=True).fit(customers()[["tenure"]])
+    with pytest.raises(UnsupportedError, match="divides by 0"):
         to_program(scaler)
 
 

@@ -25,7 +25,10 @@ from .native import LightGBMModel, XGBoostModel
 EXTRAS = ("lightgbm", "xgboost", "catboost")
 """The modules of the libraries, each of which is an extra of pgscore by that name."""
 
-_CATBOOST_JSON = re.compile(rb'"(oblivious_trees|trees)"\s*:.*"scale_and_bias"', re.DOTALL)
+_CATBOOST_JSON = re.compile(
+    rb'"oblivious_trees"\s*:.*"scale_and_bias"\s*:|"scale_and_bias"\s*:.*"trees"\s*:', re.DOTALL
+)
+"""Its keys are in the order of the alphabet; trees that are not symmetric have another name."""
 
 
 def native_format(content: bytes) -> str | None:

@@ -15,6 +15,9 @@ from .builder import Builder, Predictions
 SCORES = (Method.DECISION_FUNCTION, Method.PREDICT_PROBA)
 """What most of scikit-learn asks a member for: the first one that it has."""
 
+_SINGLE = 1e-4
+"""What is left of float32's 7 digits where the terms of a sum cancel to a thousandth."""
+
 
 def response(
     builder: Builder, member: Any, predictions: Predictions, methods: Sequence[Method]
@@ -68,17 +71,46 @@ def same_width(builder: Builder, blocks: Sequence[ir.Block]) -> Sequence[ir.Bloc
     return blocks
 
 
-def ordered_sum(builder: Builder, blocks: Iterable[ir.Block]) -> ir.Block:
+def ordered_sum(builder: Builder, blocks: Iterable[ir.Block], *, single: bool = False) -> ir.Block:
     """The blocks added column by column, one after the other: scikit-learn's rounding, on which a tie may hang.
 
-    Sums of two terms round the same everywhere; one sum of all terms may be added up in any order.
+    Sums of two terms round the same everywhere; one sum of all terms may be added up in any order. With `single` each
+    sum is rounded to float32.
     """
 
     def plus(total: ir.Block, block: ir.Block) -> ir.Block:
         one = np.eye(len(total))
-        return builder.add(ir.Affine(total + block, np.hstack([one, one]), np.zeros(len(total))))
+        result = builder.add(ir.Affine(total + block, np.hstack([one, one]), np.zeros(len(total))))
+        return in_float32(builder, result) if single else result
 
     return reduce(plus, blocks)
+
+
+def mean(builder: Builder, blocks: Sequence[ir.Block], divisor: float) -> ir.Block:
+    """The ordered sum over the divisor, in float32 where all blocks are."""
+    single = builder.all_in_float32(blocks)
+    quotient = divided(builder, ordered_sum(builder, blocks, single=single), divisor)
+    return builder.given_in_float32(in_float32(builder, quotient)) if single else quotient
+
+
+def from_float32(builder: Builder, block: ir.Block, start: int) -> None:
+    """Says that the nodes from `start` on compute from `block` in float32, if they do more than compare it."""
+    if not builder.all_in_float32([block]):
+        return
+    known = set(block)
+    for position, node in enumerate(builder.nodes[start:], start):
+        if known.isdisjoint(node.inputs):
+            continue
+        if isinstance(node, ir.Check):
+            known.update(ir.Ref(position, column) for column in range(node.width))
+        elif not isinstance(node, ir.Trees):
+            builder.approximate(_SINGLE, "it computes in float32, as its members answer in it")
+            return
+
+
+def in_float32(builder: Builder, block: ir.Block) -> ir.Block:
+    """Each column rounded to float32."""
+    return builder.add(ir.Elementwise(block, ir.Op.FLOAT32))
 
 
 def divided(builder: Builder, block: ir.Block, divisor: float) -> ir.Block:

@@ -5,7 +5,7 @@ Frontends never build SQL or ONNX: they read a fitted estimator's public attribu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
@@ -72,6 +72,7 @@ class Builder:
     _categories: dict[int, tuple[ir.Label, ...]] = field(default_factory=dict)
     _closed: set[int] = field(default_factory=set)
     _checked: dict[tuple[Block, bool, float, bool], Block] = field(default_factory=dict)
+    _single: set[Ref] = field(default_factory=set)
     _tolerance: float = ir.TOLERANCE
     _approximation: str = ""
 
@@ -163,6 +164,16 @@ class Builder:
         """
         if tolerance > self._tolerance or not self._approximation:
             self._tolerance, self._approximation = max(tolerance, self._tolerance), reason
+
+    def given_in_float32(self, block: Block) -> Block:
+        """Says that the model gives these columns in float32, in which whatever reads them goes on."""
+        self._single.update(block)
+        return block
+
+    def all_in_float32(self, blocks: Iterable[Block]) -> bool:
+        """Whether numpy holds these columns side by side in float32: one of doubles makes all of them doubles."""
+        refs = [ref for block in blocks for ref in block]
+        return bool(refs) and self._single.issuperset(refs)
 
     def add(self, node: ir.Node) -> Block:
         """Appends the node and gives its columns. Its inputs must have the dtype the node takes (`numbers`, `text`)."""

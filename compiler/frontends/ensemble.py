@@ -12,7 +12,7 @@ from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor, BaggingClass
 from .. import ir
 from ..ir import Method
 from . import compose
-from .answers import class_number, divided, looked_up, ordered_sum, response, same_width, scaled
+from .answers import class_number, divided, looked_up, mean, ordered_sum, response, same_width, scaled
 from .builder import Builder, Frontend, Predictions
 from .classes import from_decision, from_proba, kind, labels_of, with_complement
 from .trees import SINGLE, accepted_rows, leaf_values, stack
@@ -89,13 +89,13 @@ def bagging_regressor(estimator: Any, columns: ir.Block, builder: Builder) -> Pr
     """The mean of what the members predict."""
     members = estimator.estimators_
     if _are_trees(members):
-        mean = _mean_of_trees(estimator, columns, builder, list(map(leaf_values, members)))
-        return Predictions(ir.ModelKind.REGRESSOR, mean)
+        trees = _mean_of_trees(estimator, columns, builder, list(map(leaf_values, members)))
+        return Predictions(ir.ModelKind.REGRESSOR, trees)
     answers = [
         compose.predictions(builder, "estimator", m, tuple(columns[j] for j in features)).predict
         for m, features in zip(members, estimator.estimators_features_, strict=True)
     ]
-    return Predictions(ir.ModelKind.REGRESSOR, divided(builder, ordered_sum(builder, answers), estimator.n_estimators))
+    return Predictions(ir.ModelKind.REGRESSOR, mean(builder, answers, estimator.n_estimators))
 
 
 def _are_trees(members: Sequence[Any]) -> bool:

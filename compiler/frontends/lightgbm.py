@@ -56,7 +56,7 @@ def booster(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
 
 
 def regressor(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
-    """LGBMRegressor, LGBMRanker and LGBMModel answer as their booster."""
+    """LGBMRegressor and LGBMRanker answer as their booster."""
     _check_options(estimator, builder)
     return boosting.regressor(_answers(estimator.booster_, columns, builder)[1])
 
@@ -222,10 +222,15 @@ def _pandas_columns(model: _Model, builder: Builder) -> Iterator[tuple[int, list
     indices = [int(index) for index in given.split(",")] if given.replace(",", "").isdigit() else []
     if not model.pandas_categories:
         return
-    seen = [info.split(":") for info in model.header["feature_infos"].split()]
-    largest = [max((int(c) for c in seen[i] if c.lstrip("-").isdigit()), default=-1) for i in indices]
-    if len(indices) != len(model.pandas_categories) or any(
-        most >= len(categories) for most, categories in zip(largest, model.pandas_categories, strict=True)
+    infos = model.header["feature_infos"].split()
+    last = [len(categories) - 1 for categories in model.pandas_categories]
+    largest = [max((int(c) for c in infos[i].split(":") if c.lstrip("-").isdigit()), default=-1) for i in indices]
+    # Where other columns were named as categorical ones, those of pandas are numbers from 0 to their last code.
+    unsure = {end for most, end in zip(largest, last, strict=False) if most != end}
+    if (
+        len(indices) != len(last)
+        or any(most > end for most, end in zip(largest, last, strict=True))
+        or any(f"[0:{end}]" in infos for end in unsure)
     ):
         builder.refuse(
             "it does not tell which of its columns were pandas' categories",

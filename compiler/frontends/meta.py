@@ -19,7 +19,7 @@ from sklearn.semi_supervised import SelfTrainingClassifier
 from .. import ir
 from ..ir import Method
 from . import compose
-from .answers import response, scaled
+from .answers import from_float32, response, scaled
 from .builder import Builder, Frontend, Predictions
 from .inverses import inverse
 from .parts import SEARCHES
@@ -77,8 +77,11 @@ def _thresholded(
 def transformed_target_regressor(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
     """What the regressor predicts, transformed back."""
     answer = compose.predictions(builder, "regressor", estimator.regressor_, columns)
+    start = len(builder.nodes)
     with builder.step("transformer"):
-        return Predictions(ir.ModelKind.REGRESSOR, inverse(estimator.transformer_, answer.predict, builder))
+        predict = inverse(estimator.transformer_, answer.predict, builder)
+    from_float32(builder, answer.predict, start)
+    return Predictions(ir.ModelKind.REGRESSOR, predict)
 
 
 FRONTENDS: dict[type, Frontend] = {

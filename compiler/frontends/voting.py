@@ -12,11 +12,25 @@ from sklearn.ensemble import StackingClassifier, StackingRegressor, VotingClassi
 from .. import ir
 from ..ir import Method
 from . import compose
-from .answers import class_number, divided, looked_up, ordered_sum, response, same_width, scaled, values
+from .answers import (
+    class_number,
+    divided,
+    from_float32,
+    looked_up,
+    mean,
+    ordered_sum,
+    response,
+    same_width,
+    scaled,
+    values,
+)
 from .builder import Builder, Frontend, Predictions
 from .classes import from_proba, kind, labels_of
 from .parts import members
 from .targets import side_by_side
+
+_UNROLLED, _ONE_ROW = 8, 1e-6
+"""From this many members on, numpy adds the answers for a single row in eight strands."""
 
 
 def voting_classifier(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
@@ -45,14 +59,16 @@ def voting_classifier(estimator: Any, columns: ir.Block, builder: Builder) -> Pr
 def voting_regressor(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
     """The weighted mean of what the members predict."""
     answers = [compose.predictions(builder, name, m, columns).predict for name, m in members(estimator)]
-    mean = _mean(builder, same_width(builder, answers), estimator._weights_not_none)
-    return Predictions(ir.ModelKind.REGRESSOR, mean, transform=side_by_side(answers))
+    if len(answers) >= _UNROLLED and estimator._weights_not_none is None and builder.all_in_float32(answers):
+        builder.approximate(_ONE_ROW, "its members answer in float32, which numpy adds up in another order for one row")
+    predict = _mean(builder, same_width(builder, answers), estimator._weights_not_none)
+    return Predictions(ir.ModelKind.REGRESSOR, predict, transform=side_by_side(answers))
 
 
 def _mean(builder: Builder, blocks: Sequence[ir.Block], weights: Sequence[float] | None) -> ir.Block:
     """numpy.average of the blocks."""
     if weights is None:
-        return divided(builder, ordered_sum(builder, blocks), len(blocks))
+        return mean(builder, blocks, len(blocks))
     total = float(np.sum(np.asarray(weights, dtype=np.float64)))
     if not total:
         builder.refuse("its weights add up to 0", "use weights that do not")
@@ -92,7 +108,9 @@ def _stacked(estimator: Any, columns: ir.Block, builder: Builder, *, drop_first:
             blocks.append(block[1:] if method is Method.PREDICT_PROBA and drop_first else block)
     read = side_by_side(blocks) + (columns if estimator.passthrough else ())
     sparse = builder.sparse and estimator.passthrough
+    start = len(builder.nodes)
     final = compose.predictions(builder, "final_estimator", estimator.final_estimator_, read, sparse=sparse)
+    from_float32(builder, read, start)
     return replace(final, transform=read)
 
 

@@ -28,6 +28,7 @@ from .float32 import float32_below, float32_threshold
 _TOLERANCE, _REASON = 1e-6, "XGBoost answers in float32"
 _OF_BOTH, _REASON_OF_BOTH = 1e-5, "XGBoost answers in float32, and 1 - p has fewer digits than p"
 _LARGEST_CATEGORY = float(2**24)
+_NEAR_ZERO = np.float32(1e-6)
 _EXP_END = float(np.float32(88.7))
 """The largest argument that XGBoost's sigmoid hands to expf."""
 
@@ -45,12 +46,12 @@ _IDENTITY = frozenset(
 def booster(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
     """`Booster.predict` of a DMatrix, which refuses numbers beyond float32; it uses all trees."""
     model = _Model(estimator.booster, columns, builder, _Rows(limited=True))
-    return boosting.regressor(model.answers())
+    return boosting.regressor(builder.given_in_float32(model.answers()))
 
 
 def regressor(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
     """XGBRegressor, XGBRanker and XGBRFRegressor answer as their booster."""
-    return boosting.regressor(_wrapped(estimator, columns, builder).answers())
+    return boosting.regressor(builder.given_in_float32(_wrapped(estimator, columns, builder).answers()))
 
 
 def classifier(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
@@ -61,14 +62,14 @@ def classifier(estimator: Any, columns: ir.Block, builder: Builder) -> Predictio
         positive = model.answers()
         if model.objective in _LOGISTIC:
             builder.approximate(_OF_BOTH, _REASON_OF_BOTH)
-        proba = model.rounded(boosting.both(positive, builder)[:1]) + positive
+        proba = builder.given_in_float32(model.rounded(boosting.both(positive, builder)[:1]) + positive)
         return Predictions(kind(names), builder.add(ir.Step(positive, 0.5)), names, proba=proba)
     if model.width != len(names) or len(names) < 3:
         builder.refuse(
             f"its objective gives {model.width} numbers for {len(names)} classes",
             "train one model for each label, and let XGBoost choose the objective",
         )
-    proba = model.softmax()
+    proba = builder.given_in_float32(model.softmax())
     chosen = model.margin if model.objective == "multi:softmax" else proba
     return Predictions(kind(names), builder.add(ir.ArgMax(chosen)), names, proba=proba)
 
@@ -142,6 +143,8 @@ class _Model:
         written = json.loads(parameters["base_score"])
         base = self._link(np.atleast_1d(np.array(written, dtype=np.float32)))
         gradient_booster = learner["gradient_booster"]
+        if not booster.num_boosted_rounds():
+            builder.refuse("it was trained for no round", "train it for one round or more")
         if gradient_booster["name"] == "gblinear":
             # Every class starts from the score of the first one.
             self.margin = self._linear(gradient_booster["model"], columns, np.repeat(base[:1], self.width))
@@ -154,13 +157,19 @@ class _Model:
         self.margin = self._trees(model, count, weights, columns, base)
 
     def _link(self, score: Float32) -> Float32:
-        """The base score as a margin, in float32."""
+        """The base score as a margin, in float32. That of a probability keeps a distance from 0 and 1."""
         one = np.float32(1)
         if self.objective in _LOGISTIC:
-            return -np.log((one / score - one).astype(np.float64)).astype(np.float32)
-        if self.objective in _EXPONENTIAL:
-            return np.log(score.astype(np.float64)).astype(np.float32)
-        return score
+            score = np.clip(score, _NEAR_ZERO, one - _NEAR_ZERO)
+            margin = -np.log((one / score - one).astype(np.float64)).astype(np.float32)
+        elif self.objective in _EXPONENTIAL:
+            with np.errstate(divide="ignore"):
+                margin = np.log(score.astype(np.float64)).astype(np.float32)
+        else:
+            margin = score
+        if not np.isfinite(margin).all():
+            self._builder.refuse("its base score is no finite margin", "train it on targets that are not all 0")
+        return margin
 
     def _trees(self, model: Any, count: int, weights: Any, columns: ir.Block, base: Float32) -> ir.Block:
         given, output = model["trees"][:count], np.array(model["tree_info"][:count], dtype=np.int64)

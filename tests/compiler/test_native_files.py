@@ -36,6 +36,11 @@ def _of_xgboost(path: Path, estimator: str, target: Any) -> None:
     getattr(xgboost, estimator)(n_estimators=3, max_depth=3).fit(X, target).save_model(path)
 
 
+def _shaped(path: Path, policy: str) -> None:
+    """Trees that are not symmetric."""
+    catboost.CatBoostRegressor(**_CATBOOST, grow_policy=policy).fit(X, Y).save_model(str(path), format="json")
+
+
 WRITERS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "model.txt": (LIGHTGBM.booster_.save_model, "lightgbm", "LightGBMModel"),
     "model.json": (XGBOOST.save_model, "xgboost", "XGBClassifier"),
@@ -48,6 +53,10 @@ WRITERS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     ),
     "model.cbm": (lambda path: CATBOOST.save_model(str(path)), "catboost", "CatBoostClassifier"),
     "catboost.json": (lambda path: CATBOOST.save_model(str(path), format="json"), "catboost", "CatBoostClassifier"),
+    **{
+        f"{policy}.json": (lambda path, policy=policy: _shaped(path, policy), "catboost", "CatBoostRegressor")
+        for policy in ("Depthwise", "Lossguide")
+    },
     "poisson.cbm": (
         lambda path: (
             catboost.CatBoostRegressor(**_CATBOOST, loss_function="Poisson").fit(X, POSITIVE).save_model(str(path))

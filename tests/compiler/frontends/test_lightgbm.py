@@ -185,3 +185,21 @@ def test_ordered_categories_are_refused() -> None:
     train["text"] = train["text"].cat.as_ordered()
     with pytest.raises(UnsupportedError, match="which of its columns were pandas' categories"):
         to_program(lightgbm.LGBMRegressor(**BY_CATEGORY).fit(train, of_mixed(train)))
+
+
+@pytest.mark.parametrize("given", [["k"], ["k", "text"]], ids=str)
+def test_categories_of_pandas_beside_other_categorical_columns_are_refused(given: list[str]) -> None:
+    """The model keeps which columns are categorical, and the categories of pandas, but not whose these are."""
+    train = mixed().assign(k=LEVEL)
+    train = train if "text" in given else train.drop(columns="whole")
+    model = lightgbm.LGBMRegressor(**BY_CATEGORY).fit(train, of_mixed(mixed()) + LEVEL, categorical_feature=given)
+    with pytest.raises(UnsupportedError, match="which of its columns were pandas' categories"):
+        to_program(model)
+
+
+def test_a_category_that_training_did_not_see() -> None:
+    """Its code is the last one; a flag beside it may be taken for codes by nobody."""
+    train = mixed().assign(flag=FLAG.astype(int))
+    train["text"] = train["text"].cat.add_categories(["unseen"])
+    model = lightgbm.LGBMRegressor(**BY_CATEGORY).fit(train, of_mixed(mixed()) + FLAG)
+    assert_parity(model, train.head(40), exact=True)

@@ -8,16 +8,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.ensemble import BaggingRegressor, StackingRegressor, VotingRegressor
+from sklearn.linear_model import Ridge
+from sklearn.multioutput import RegressorChain
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeRegressor
 
 from pgscore.compiler import ir
 from pgscore.compiler.frontends import to_program
 from pgscore.compiler.native import XGBoostModel
 from pgscore.errors import UnsupportedError
 
-from .boosting_data import FLAG, GROUPS, LEVEL, POSITIVE, X, Y, hard_rows, mixed, of_mixed
+from .boosting_data import COMPLETE, FLAG, GROUPS, LEVEL, POSITIVE, X, Y, hard_rows, mixed, of_mixed
 from .parity import assert_parity
 
 FEW: dict[str, Any] = {"n_estimators": 6, "max_depth": 4, "learning_rate": 0.4, "n_jobs": 1}
@@ -151,8 +155,10 @@ def test_what_a_sparse_matrix_does_not_store_is_missing() -> None:
         (regressor(multi_strategy="multi_output_tree").fit(X, np.column_stack([Y, Y])), "multi_output_tree"),
         (classifier().fit(X, np.column_stack([BINARY, 1 - BINARY])), "train one model for each label"),
         (regressor(missing=np.inf).fit(X, Y), "infinity as missing"),
+        (regressor(objective="count:poisson").fit(X, np.zeros(len(X))), "its base score is no finite margin"),
+        *((regressor(n_estimators=0, booster=name).fit(X, Y), "for no round") for name in ("gbtree", "gblinear")),
     ],
-    ids=["multi-output-tree", "labels", "missing"],
+    ids=["multi-output-tree", "labels", "missing", "base-score", "no-tree", "no-round"],
 )
 def test_refused(model: Any, reason: str) -> None:
     with pytest.raises(UnsupportedError, match=reason):
@@ -164,3 +170,57 @@ def test_categories_that_are_not_ascii_are_refused() -> None:
     train["text"] = train["text"].cat.rename_categories({"d": "Łódź"})
     with pytest.raises(UnsupportedError, match="not ASCII"):
         to_program(regressor(enable_categorical=True).fit(train, of_mixed(train)))
+
+
+@pytest.mark.parametrize("score", [0.0, 1e-8, 1e-6, 0.5, 0.9999999, 1.0])
+@pytest.mark.parametrize("objective", ["binary:logistic", "reg:logistic", "binary:logitraw"])
+def test_base_scores_at_the_ends(objective: str, score: float) -> None:
+    """Of a probability XGBoost takes none nearer to 0 or 1 than a millionth."""
+    assert_parity(regressor(objective=objective, base_score=score).fit(X, BINARY), hard_rows())
+
+
+def test_a_booster_of_one_class() -> None:
+    data = xgboost.DMatrix(X.to_numpy(), label=np.zeros(len(X)))
+    assert_parity(XGBoostModel(xgboost.train({"objective": "binary:logistic", "nthread": 1}, data, 2)), X)
+
+
+def pair(count: int = 2, **options: Any) -> list[tuple[str, Any]]:
+    return [(f"m{seed}", regressor(max_depth=2 + seed % 3, **options)) for seed in range(count)]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        VotingRegressor(pair()),
+        VotingRegressor(pair(3)),
+        VotingRegressor(pair(), weights=[1, 3]),
+        VotingRegressor([("voting", VotingRegressor(pair())), ("other", regressor())]),
+        VotingRegressor([*pair(), ("tree", DecisionTreeRegressor(max_depth=3))]),
+        BaggingRegressor(regressor(), n_estimators=5, random_state=0),
+        StackingRegressor(pair(), final_estimator=DecisionTreeRegressor(max_depth=4)),
+        StackingRegressor([*pair(), ("tree", DecisionTreeRegressor(max_depth=3))], final_estimator=Ridge()),
+        RegressorChain(regressor()),
+    ],
+    ids=["two", "three", "weights", "nested", "doubles", "bagging", "trees", "stack", "chain"],
+)
+def test_ensembles_add_its_answers_in_float32(model: Any) -> None:
+    """numpy adds float32 in float32, and one member that answers in doubles makes all sums doubles."""
+    target = np.column_stack([Y, POSITIVE]) if isinstance(model, RegressorChain) else Y
+    program = assert_parity(model.fit(COMPLETE, target), COMPLETE, rtol=1e-12)
+    assert not program.approximation
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        VotingRegressor(pair(8)),
+        StackingRegressor(pair(), final_estimator=Ridge()),
+        TransformedTargetRegressor(regressor(), func=np.log1p, inverse_func=np.expm1),
+        TransformedTargetRegressor(regressor(), transformer=StandardScaler()),
+    ],
+    ids=["eight", "stack", "function", "scaler"],
+)
+def test_what_computes_from_its_answers_has_their_digits(model: Any) -> None:
+    program = assert_parity(model.fit(COMPLETE, POSITIVE), COMPLETE)
+    assert "float32" in program.approximation
+    assert program.tolerance <= 1e-4

@@ -18,6 +18,9 @@ from pgscore.errors import UnsupportedError
 from .. import ir
 from ..ir import Block, Dtype, Ref
 
+SMALL = 4
+"""Whole numbers of so many bytes and more become doubles."""
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -71,6 +74,7 @@ class Builder:
     _objects: set[int] = field(default_factory=set)
     _categories: dict[int, tuple[ir.Label, ...]] = field(default_factory=dict)
     _closed: set[int] = field(default_factory=set)
+    _whole: dict[Ref, int] = field(default_factory=dict)
     _checked: dict[tuple[Block, bool, float], Block] = field(default_factory=dict)
     _tolerance: float = ir.TOLERANCE
     _approximation: str = ""
@@ -212,13 +216,31 @@ class Builder:
         if closed:
             self._closed.add(index)
 
+    def learned_whole(self, refs: Block, size: int) -> None:
+        """Says that scikit-learn computes these columns as whole numbers of so many bytes."""
+        self._whole.update((self._checked_from(ref), size) for ref in refs)
+
+    def are_whole(self, refs: Block) -> bool:
+        """Whether a step before this one gives all of these columns as whole numbers."""
+        return all(self._checked_from(ref) in self._whole for ref in refs)
+
+    def has_small_whole(self, refs: Block) -> bool:
+        """Whether a step before gives one of these columns as whole numbers of 8 or 16 bits.
+
+        numpy's functions make float16 or float32 of them, and so do their products with float32.
+        """
+        return any(self._whole.get(self._checked_from(ref), SMALL) < SMALL for ref in refs)
+
     def _input(self, ref: Ref) -> int | None:
         """The number of the input column that this is, if it is one as it came in."""
-        node = self.nodes[ref.node]
-        while isinstance(node, ir.Check):
-            ref = node.inputs[ref.column]
-            node = self.nodes[ref.node]
+        node = self.nodes[self._checked_from(ref).node]
         return node.index if isinstance(node, ir.Input) else None
+
+    def _checked_from(self, ref: Ref) -> Ref:
+        """The column before all checks."""
+        while isinstance(node := self.nodes[ref.node], ir.Check):
+            ref = node.inputs[ref.column]
+        return ref
 
     def finite(self, refs: Block, *, missing: bool = False, limit: float = ir.FINITE) -> Block:
         """The columns, with rows refused where scikit-learn's check_array refuses them: beyond ±limit, or missing."""

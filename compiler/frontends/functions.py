@@ -117,6 +117,11 @@ def apply(function: Any, arguments: Mapping[str, Any] | None, columns: ir.Block,
         )
     if given:
         builder.refuse(f"it calls {name} with {', '.join(sorted(given))}", "call it without further arguments")
+    if builder.has_small_whole(columns) or (function is np.reciprocal and columns and builder.are_whole(columns)):
+        builder.refuse(
+            f"it calls {name} on whole numbers, of which numpy gives few digits",
+            "make the encoder before it give dtype=float64",
+        )
     if builder.sparse and function not in OF_SPARSE:
         builder.refuse(f"it calls {name} on a sparse matrix", "make the steps before it give dense output")
     return FUNCTIONS[function](columns, builder)

@@ -67,6 +67,8 @@ def additive_chi2_sampler(estimator: Any, columns: ir.Block, builder: Builder) -
     instead, is multiplied by 0.
     """
     n = len(columns)
+    if builder.are_whole(columns):
+        builder.refuse("it cuts the fractions off where it is given whole numbers", "encode with dtype=float64")
     columns = builder.add(ir.Check(columns, 0.0, ir.FINITE))
     interval = {1: 0.8, 2: 0.5, 3: 0.4}.get(estimator.sample_steps, estimator.sample_interval)
     interval = float(interval if estimator.sample_interval is None else estimator.sample_interval)

@@ -65,6 +65,8 @@ class Builder:
     """Estimators that are refused for a reason that is known, with the way forward."""
     sparse: bool = False
     """Whether scikit-learn gives the current step a sparse matrix, on which some steps compute in another way."""
+    before: tuple[Any, ...] = ()
+    """The transformers through which the rows have come, the last one last."""
     transforming: bool = False
     """Whether the current step is asked for what its `transform` gives, and not for predictions that it also has."""
     nodes: list[ir.Node] = field(default_factory=list)

@@ -188,7 +188,7 @@ def _nan_to_num(arguments: dict[str, Any], columns: ir.Block, builder: Builder) 
 def _round(arguments: dict[str, Any], columns: ir.Block, builder: Builder) -> ir.Block:
     """np.round: the whole number next to x * 10^decimals, over 10^decimals; x / 10^-decimals below 0."""
     decimals = arguments.pop("decimals", 0)
-    if arguments or not isinstance(decimals, (int, np.integer)) or abs(decimals) > MAX_DECIMALS:
+    if arguments or not isinstance(decimals, (int, np.integer)) or abs(int(decimals)) > MAX_DECIMALS:
         builder.refuse("it calls np.round with other arguments than a few decimals", "give that one alone")
     if builder.sparse:
         builder.refuse("it calls np.round on a sparse matrix", "make the steps before it give dense output")

@@ -77,6 +77,7 @@ class Builder:
     _categories: dict[int, tuple[ir.Label, ...]] = field(default_factory=dict)
     _closed: set[int] = field(default_factory=set)
     _whole: dict[Ref, int] = field(default_factory=dict)
+    _unless_text: list[Block] = field(default_factory=list)
     _checked: dict[tuple[Block, bool, float], Block] = field(default_factory=dict)
     _tolerance: float = ir.TOLERANCE
     _approximation: str = ""
@@ -251,11 +252,24 @@ class Builder:
             self._checked[key] = self.add(ir.Check(refs, low=-limit, high=limit, missing=missing))
         return self._checked.get(key, refs)
 
+    def finite_unless_text(self, refs: Block) -> None:
+        """Refuses the rows with an infinity, unless one of the columns is text, as a step to come may say.
+
+        With text among them they are a table of objects, which may hold anything.
+        """
+        self._unless_text.append(refs)
+
     def finish(self, predictions: Predictions | Block) -> ir.Program:
         """The program of the whole model. Input columns that nothing reads are left out of its signature.
 
         Raises UnsupportedError for a result that is no table of numbers.
         """
+        for refs in self._unless_text:
+            if any(self.dtype(ref) is Dtype.TEXT for ref in refs):
+                for ref in refs:
+                    self.learned_objects(ref)
+            else:
+                self.finite(refs, missing=True)
         outputs = _outputs(predictions)
         if any(self.dtype(ref) is Dtype.TEXT for output in outputs for ref in output.columns):
             self.refuse("its result holds text", "end it with an encoder or a predictor")

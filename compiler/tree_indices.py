@@ -34,9 +34,11 @@ CHECKED_TYPES = frozenset(
         # SimpleImputer keeps the dtype it was fitted on; skops rebuilds it from an empty array, which runs nothing.
         "numpy.dtype",
         # Functions that FunctionTransformer calls with arrays; ufuncs are trusted by skops.
+        "numpy.around",
         "numpy.clip",
         "numpy.nan_to_num",
         "numpy.fix",
+        "numpy.round",
         # How FeatureAgglomeration pools columns.
         "numpy.max",
         "numpy.mean",

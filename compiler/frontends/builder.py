@@ -18,6 +18,9 @@ from pgscore.errors import UnsupportedError
 from .. import ir
 from ..ir import Block, Dtype, Ref
 
+SMALL = 4
+"""Whole numbers of so many bytes and more become doubles."""
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -62,6 +65,8 @@ class Builder:
     """Estimators that are refused for a reason that is known, with the way forward."""
     sparse: bool = False
     """Whether scikit-learn gives the current step a sparse matrix, on which some steps compute in another way."""
+    before: tuple[Any, ...] = ()
+    """The transformers through which the rows have come, the last one last."""
     transforming: bool = False
     """Whether the current step is asked for what its `transform` gives, and not for predictions that it also has."""
     nodes: list[ir.Node] = field(default_factory=list)
@@ -71,6 +76,8 @@ class Builder:
     _objects: set[int] = field(default_factory=set)
     _categories: dict[int, tuple[ir.Label, ...]] = field(default_factory=dict)
     _closed: set[int] = field(default_factory=set)
+    _whole: dict[Ref, int] = field(default_factory=dict)
+    _unless_text: list[Block] = field(default_factory=list)
     _checked: dict[tuple[Block, bool, float, bool], Block] = field(default_factory=dict)
     _single: set[Ref] = field(default_factory=set)
     _tolerance: float = ir.TOLERANCE
@@ -233,13 +240,31 @@ class Builder:
         if closed:
             self._closed.add(index)
 
+    def learned_whole(self, refs: Block, size: int) -> None:
+        """Says that scikit-learn computes these columns as whole numbers of so many bytes."""
+        self._whole.update((self._checked_from(ref), size) for ref in refs)
+
+    def are_whole(self, refs: Block) -> bool:
+        """Whether a step before this one gives all of these columns as whole numbers."""
+        return all(self._checked_from(ref) in self._whole for ref in refs)
+
+    def has_small_whole(self, refs: Block) -> bool:
+        """Whether a step before gives one of these columns as whole numbers of 8 or 16 bits.
+
+        numpy's functions make float16 or float32 of them, and so do their products with float32.
+        """
+        return any(self._whole.get(self._checked_from(ref), SMALL) < SMALL for ref in refs)
+
     def _input(self, ref: Ref) -> int | None:
         """The number of the input column that this is, if it is one as it came in."""
-        node = self.nodes[ref.node]
-        while isinstance(node, ir.Check):
-            ref = node.inputs[ref.column]
-            node = self.nodes[ref.node]
+        node = self.nodes[self._checked_from(ref).node]
         return node.index if isinstance(node, ir.Input) else None
+
+    def _checked_from(self, ref: Ref) -> Ref:
+        """The column before all checks."""
+        while isinstance(node := self.nodes[ref.node], ir.Check):
+            ref = node.inputs[ref.column]
+        return ref
 
     def finite(self, refs: Block, *, missing: bool = False, limit: float = ir.FINITE, own: bool = False) -> Block:
         """The columns, with rows refused where scikit-learn's check_array refuses them: beyond ±limit, or missing.
@@ -251,11 +276,24 @@ class Builder:
             self._checked[key] = self.add(ir.Check(refs, low=-limit, high=limit, missing=missing, own=own))
         return self._checked.get(key, refs)
 
+    def finite_unless_text(self, refs: Block) -> None:
+        """Refuses the rows with an infinity, unless one of the columns is text, as a step to come may say.
+
+        With text among them they are a table of objects, which may hold anything.
+        """
+        self._unless_text.append(refs)
+
     def finish(self, predictions: Predictions | Block) -> ir.Program:
         """The program of the whole model. Input columns that nothing reads are left out of its signature.
 
         Raises UnsupportedError for a result that is no table of numbers.
         """
+        for refs in self._unless_text:
+            if any(self.dtype(ref) is Dtype.TEXT for ref in refs):
+                for ref in refs:
+                    self.learned_objects(ref)
+            else:
+                self.finite(refs, missing=True)
         outputs = _outputs(predictions)
         if any(self.dtype(ref) is Dtype.TEXT for output in outputs for ref in output.columns):
             self.refuse("its result holds text", "end it with an encoder or a predictor")

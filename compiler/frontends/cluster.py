@@ -9,6 +9,7 @@ from sklearn.cluster import AffinityPropagation, Birch, BisectingKMeans, KMeans,
 
 from .. import ir
 from .builder import Builder, Frontend, Predictions
+from .kernel_forms import dense
 
 
 def k_means(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
@@ -73,7 +74,7 @@ def nearest_center(estimator: Any, columns: ir.Block, builder: Builder) -> Predi
     if getattr(estimator, "affinity", None) == "precomputed":
         builder.refuse("affinity='precomputed' cannot predict", "train with affinity='euclidean'")
     columns = builder.finite(columns)
-    if not len(estimator.cluster_centers_):
+    if not estimator.cluster_centers_.shape[0]:
         return Predictions(ir.ModelKind.CLUSTERER, builder.add(ir.Constant((), np.full(1, -1.0))))
     centers = _centers(estimator.cluster_centers_, builder)
     return Predictions(ir.ModelKind.CLUSTERER, _nearest(columns, centers, _squares(centers), builder))
@@ -115,10 +116,12 @@ def _squares(centers: ir.FloatArray) -> ir.FloatArray:
     return squares
 
 
-def _centers(centers: ir.FloatArray, builder: Builder) -> ir.FloatArray:
-    if not np.isfinite(centers).all():
+def _centers(centers: Any, builder: Builder) -> ir.FloatArray:
+    """The centres, of AffinityPropagation perhaps a sparse matrix."""
+    found = dense(centers)
+    if not np.isfinite(found).all():
         builder.refuse("its centres are not finite", "train again on finite data")
-    return np.asarray(centers, dtype=np.float64)
+    return found
 
 
 def _require_doubles(estimator: Any, builder: Builder) -> None:

@@ -32,15 +32,19 @@ _LIBRARIES = ("lightgbm.", "xgboost.", "catboost.")
 
 def pipeline(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block | Predictions:
     """The steps one after the other. The last one may be a predictor or a transformer."""
-    sparse = builder.sparse
+    sparse, before = builder.sparse, builder.before
     *transformers, (last_name, last) = estimator.steps
-    for name, step in transformers:
-        columns = _transform(builder, name, step, columns, sparse=sparse)
-        sparse = gives_sparse(step, sparse)
-    if _passes(last) or not hasattr(last, "predict"):
-        return _transform(builder, last_name, last, columns, sparse=sparse)
-    with _step(builder, last_name, sparse=sparse):
-        return builder.convert(last, _accepted(builder, last, columns))
+    try:
+        for name, step in transformers:
+            columns = _transform(builder, name, step, columns, sparse=sparse)
+            sparse = gives_sparse(step, sparse)
+            builder.before = (*builder.before, step)
+        if _passes(last) or not hasattr(last, "predict"):
+            return _transform(builder, last_name, last, columns, sparse=sparse)
+        with _step(builder, last_name, sparse=sparse):
+            return builder.convert(last, _accepted(builder, last, columns))
+    finally:
+        builder.before = before
 
 
 def wrapped(builder: Builder, name: str, part: Any, columns: ir.Block) -> ir.Block | Predictions:

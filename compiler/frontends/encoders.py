@@ -7,6 +7,7 @@ training is a category like any other; one that was not is an unknown category.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +49,6 @@ class Categories:
 
 def one_hot_encoder(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
     """One column for each category that is not dropped; infrequent ones share the last column of their feature."""
-    _check_dtype(estimator, builder)
     result: list[ir.Ref] = []
     for index, ref in enumerate(columns):
         categories = _categories(estimator, index, ref, builder)
@@ -65,13 +65,13 @@ def one_hot_encoder(estimator: Any, columns: ir.Block, builder: Builder) -> ir.B
             del outputs[categories.group[dropped]]
         if outputs:
             result += builder.add(ir.OneHot(codes, tuple(map(tuple, outputs))))
-    return tuple(result)
+    return _typed(estimator, tuple(result), [0.0, 1.0], builder)
 
 
 def ordinal_encoder(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
     """The position of the category, infrequent ones sharing the last; `unknown_value`, `encoded_missing_value`."""
-    _check_dtype(estimator, builder)
     result: list[ir.Ref] = []
+    given: set[float] = set()
     for index, ref in enumerate(columns):
         categories = _categories(estimator, index, ref, builder)
         values = [float(categories.group[position]) for position in categories.position]
@@ -87,8 +87,9 @@ def ordinal_encoder(estimator: Any, columns: ir.Block, builder: Builder) -> ir.B
             codes = _codes(estimator, index, ref, categories, builder, refuses=refuses)
             table = values if categories.missing is None else [*values, missing]
             codes = builder.add(ir.Lookup(codes, np.array(table).reshape(-1, 1), np.array([unknown])))
+        given.update(values, [missing] * (categories.missing is not None), [unknown] * (not refuses))
         result += codes
-    return tuple(result)
+    return _typed(estimator, tuple(result), given, builder)
 
 
 def target_encoder(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
@@ -114,11 +115,22 @@ def _missing_value(estimator: Any, index: int, categories: Categories, unknown: 
     return float(estimator.encoded_missing_value)
 
 
-def _check_dtype(estimator: Any, builder: Builder) -> None:
-    """Refuses a `dtype` in which codes are rounded, wrapped, or make the steps behind compute in float32."""
+def _typed(estimator: Any, columns: ir.Block, given: Iterable[float], builder: Builder) -> ir.Block:
+    """The columns of `given` numbers in the encoder's `dtype`.
+
+    Whole numbers become doubles where something is computed with them. float32 is refused: what follows may compute in
+    it, and so is a type that wraps the numbers around.
+    """
     dtype = np.dtype(estimator.dtype)
-    if dtype != np.float64 and not (dtype.kind == "i" and dtype.itemsize >= 4):
+    if dtype == np.float64:
+        return columns
+    if dtype.kind not in "iub":
         builder.refuse(f"dtype={dtype.name} makes later steps compute in that type", "use dtype=float64")
+    least, most = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    if not all(least <= value <= most for value in given):
+        builder.refuse(f"dtype={dtype.name} does not hold all of its codes", "use dtype=float64")
+    builder.learned_whole(columns, dtype.itemsize)
+    return columns
 
 
 def _codes(  # noqa: PLR0913

@@ -16,7 +16,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from .. import ir
 from ..ir import FINITE, Op
-from .answers import scaled
+from .answers import divided, scaled
 from .builder import Builder, Frontend
 from .gaps import around_gaps
 
@@ -95,6 +95,9 @@ FUNCTIONS: dict[Any, Function] = {
 }
 """Functions that take no further arguments."""
 
+MAX_DECIMALS = 22
+"""Greater powers of ten are no doubles."""
+
 OF_SPARSE = frozenset({np.sqrt, np.log1p, np.expm1, np.sin, np.tanh, np.rint, np.abs, np.negative, np.deg2rad,
                        np.rad2deg, np.arcsinh, np.arctan, np.sinh})  # fmt: skip
 """Functions that a sparse matrix takes, and that are the same there: 0 at 0."""
@@ -109,6 +112,8 @@ def apply(function: Any, arguments: Mapping[str, Any] | None, columns: ir.Block,
         return _clip(given, columns, builder)
     if _is_one_of(function, (np.nan_to_num,)):
         return _nan_to_num(given, columns, builder)
+    if _is_one_of(function, (np.round, np.around)):
+        return _round(given, columns, builder)
     name = _name(function)
     if not _is_one_of(function, FUNCTIONS):
         builder.refuse(
@@ -117,6 +122,11 @@ def apply(function: Any, arguments: Mapping[str, Any] | None, columns: ir.Block,
         )
     if given:
         builder.refuse(f"it calls {name} with {', '.join(sorted(given))}", "call it without further arguments")
+    if builder.has_small_whole(columns) or (function is np.reciprocal and columns and builder.are_whole(columns)):
+        builder.refuse(
+            f"it calls {name} on whole numbers, of which numpy gives few digits",
+            "make the encoder before it give dtype=float64",
+        )
     if builder.sparse and function not in OF_SPARSE:
         builder.refuse(f"it calls {name} on a sparse matrix", "make the steps before it give dense output")
     return FUNCTIONS[function](columns, builder)
@@ -173,6 +183,20 @@ def _nan_to_num(arguments: dict[str, Any], columns: ir.Block, builder: Builder) 
         builder.refuse("it calls np.nan_to_num on a sparse matrix", "make the steps before it give dense output")
     filled = builder.add(ir.Impute(columns, np.full(len(columns), float(fill))))
     return builder.add(ir.Clip(filled, -FINITE, FINITE))
+
+
+def _round(arguments: dict[str, Any], columns: ir.Block, builder: Builder) -> ir.Block:
+    """np.round: the whole number next to x * 10^decimals, over 10^decimals; x / 10^-decimals below 0."""
+    decimals = arguments.pop("decimals", 0)
+    if arguments or not isinstance(decimals, (int, np.integer)) or abs(int(decimals)) > MAX_DECIMALS:
+        builder.refuse("it calls np.round with other arguments than a few decimals", "give that one alone")
+    if builder.sparse:
+        builder.refuse("it calls np.round on a sparse matrix", "make the steps before it give dense output")
+    if not decimals:
+        return builder.add(ir.Elementwise(columns, Op.RINT))
+    power = 10.0 ** abs(int(decimals))
+    first, last = (scaled, divided) if decimals > 0 else (divided, scaled)
+    return last(builder, builder.add(ir.Elementwise(first(builder, columns, power), Op.RINT)), power)
 
 
 FRONTENDS: dict[type, Frontend] = {

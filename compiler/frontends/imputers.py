@@ -48,8 +48,12 @@ def simple_imputer(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Bl
 def missing_indicator(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
     """1 where a value is missing; with `error_on_new` none may be in a column that had none in training."""
     marker = _marker(estimator, builder)
-    texts = isinstance(marker, str) or any(builder.dtype(ref) is ir.Dtype.TEXT for ref in columns)
-    columns = _checked(estimator, columns, marker, builder, objects=texts)
+    if marker is None:
+        for ref in columns:
+            builder.learned_missing(ref, none=estimator.missing_values is None)
+        builder.finite_unless_text(columns)
+    else:
+        columns = _checked(estimator, columns, marker, builder, objects=isinstance(marker, str))
     flags = _is_missing(columns, marker, builder)
     kept = set(estimator.features_.tolist())
     new = tuple(flag for index, flag in enumerate(flags) if index not in kept)

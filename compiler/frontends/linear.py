@@ -86,6 +86,8 @@ def linear_map(builder: Builder, columns: ir.Block, coef: Any, intercept: Any) -
     bias = np.broadcast_to(np.asarray(intercept, dtype=np.float64).ravel(), len(weights))
     if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
         builder.refuse("its coefficients are not finite", "train again; the fit has diverged")
+    if dense.dtype == np.float32 and builder.has_small_whole(columns):
+        builder.refuse("it computes in float32 on small whole numbers", "make the encoder before it give dtype=float64")
     return builder.add(ir.Affine(columns, weights, bias))
 
 

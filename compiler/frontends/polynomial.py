@@ -9,6 +9,7 @@ from sklearn.preprocessing import PolynomialFeatures
 
 from .. import ir
 from .builder import Builder, Frontend
+from .sparsity import refuse_unsorted
 
 Factors = tuple[int, ...]
 """The columns of a product, in ascending order, each as often as its power says."""
@@ -16,6 +17,7 @@ Factors = tuple[int, ...]
 
 def polynomial_features(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
     """x_a x_b x_c is (x_c x_b) x_a, and (x_a x_b) x_c on a sparse matrix. The product of nothing is 1."""
+    refuse_unsorted(builder)
     columns = builder.finite(columns)
     if not estimator.n_output_features_:
         return ()

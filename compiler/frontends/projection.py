@@ -15,6 +15,7 @@ from sklearn.random_projection import GaussianRandomProjection, SparseRandomProj
 from .. import ir
 from .answers import scaled
 from .builder import Builder, Frontend
+from .sparsity import refuse_stored_zeros
 
 HUGE_ANGLE = 1e30
 SMALLEST = math.ulp(0.0)
@@ -66,7 +67,10 @@ def additive_chi2_sampler(estimator: Any, columns: ir.Block, builder: Builder) -
     c is the sampling interval, and x at least 0. All features of 0 are 0: its logarithm, of the smallest double
     instead, is multiplied by 0.
     """
+    refuse_stored_zeros(builder)
     n = len(columns)
+    if builder.are_whole(columns):
+        builder.refuse("it cuts the fractions off where it is given whole numbers", "encode with dtype=float64")
     columns = builder.add(ir.Check(columns, 0.0, ir.FINITE))
     interval = {1: 0.8, 2: 0.5, 3: 0.4}.get(estimator.sample_steps, estimator.sample_interval)
     interval = float(interval if estimator.sample_interval is None else estimator.sample_interval)

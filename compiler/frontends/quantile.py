@@ -16,6 +16,7 @@ from ..doubles import last
 from ..ir import FINITE, Op
 from .builder import Builder, Frontend
 from .gaps import around_gaps
+from .sparsity import refuse_stored_zeros
 
 NEAR = 1e-7
 """BOUNDS_THRESHOLD of scikit-learn: with a normal output, what is so near to an end of the quantiles counts as it."""
@@ -27,6 +28,7 @@ def quantile_transformer(estimator: Any, columns: ir.Block, builder: Builder) ->
     Of a sparse matrix only the values that are not 0 are transformed, and none is below 0 unless
     `ignore_implicit_zeros`.
     """
+    refuse_stored_zeros(builder)
     low = 0.0 if builder.sparse and not estimator.ignore_implicit_zeros else -FINITE
     columns = builder.add(ir.Check(columns, low=low, high=FINITE, missing=True))
     normal = estimator.output_distribution == "normal"

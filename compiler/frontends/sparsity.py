@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from sklearn.cluster import Birch, BisectingKMeans, FeatureAgglomeration, KMeans, MiniBatchKMeans
@@ -16,13 +16,14 @@ from sklearn.ensemble import (
     VotingRegressor,
 )
 from sklearn.frozen import FrozenEstimator
-from sklearn.impute import MissingIndicator
+from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.kernel_approximation import Nystroem, PolynomialCountSketch, RBFSampler
 from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, SplineTransformer
+from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, QuantileTransformer, SplineTransformer
 from sklearn.random_projection import GaussianRandomProjection, SparseRandomProjection
 
-from .parts import SEARCHES
+from .builder import Builder
+from .parts import SEARCHES, parts
 
 GIVE_ARRAYS = (
     *(KMeans, MiniBatchKMeans, BisectingKMeans, Birch, FeatureAgglomeration),
@@ -36,6 +37,37 @@ def gives_sparse(part: Any, takes_sparse: bool) -> bool:
     """Whether the step's `transform` gives a sparse matrix; steps not named here give what they take."""
     rule = _RULES.get(type(part))
     return bool(rule(part, takes_sparse)) if rule else takes_sparse
+
+
+def refuse_stored_zeros(builder: Builder) -> None:
+    """Refuses a sparse matrix that may store a 0, for a step that tells such a 0 from no entry."""
+    if builder.sparse and any(map(_stores_zeros, _all_parts(builder.before))):
+        builder.refuse(
+            "on a sparse matrix it takes a 0 that is stored for another number than one that is not",
+            "make the steps before it give dense output",
+        )
+
+
+def refuse_unsorted(builder: Builder) -> None:
+    """Refuses a sparse matrix whose rows may have their columns out of order, for a step that relies on it."""
+    if builder.sparse and any(isinstance(step, SparseRandomProjection) for step in _all_parts(builder.before)):
+        builder.refuse(
+            "of a sparse matrix whose columns are not in order scikit-learn multiplies other columns",
+            "use SparseRandomProjection(dense_output=True)",
+        )
+
+
+def _stores_zeros(step: Any) -> bool:
+    if isinstance(step, SimpleImputer):
+        return 0 in step.statistics_.tolist()
+    weights = getattr(step, "transformer_weights", None) or {}
+    return isinstance(step, (SplineTransformer, QuantileTransformer, SparseRandomProjection)) or 0 in weights.values()
+
+
+def _all_parts(steps: Iterable[Any]) -> Iterator[Any]:
+    for step in steps:
+        yield step
+        yield from _all_parts(part for _, part in parts(step) or ())
 
 
 def _pipeline(estimator: Any, sparse: bool) -> bool:

@@ -34,6 +34,8 @@ def saved(model: Any, folder: Path) -> Path:
         FunctionTransformer(scipy.special.expit),
         FunctionTransformer(np.clip, kw_args={"a_min": 0, "a_max": 1}),
         FunctionTransformer(np.nan_to_num),
+        FunctionTransformer(np.round, kw_args={"decimals": 1}),
+        FunctionTransformer(np.around),
         IterativeImputer(max_iter=2),
         KNNImputer(),
         MissingIndicator(),

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import TransformerMixin
+from sklearn.base import TransformerMixin, clone
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.impute import SimpleImputer
+from sklearn.kernel_approximation import AdditiveChi2Sampler
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import (
@@ -18,9 +19,13 @@ from sklearn.preprocessing import (
     MinMaxScaler,
     OneHotEncoder,
     OrdinalEncoder,
+    PolynomialFeatures,
+    QuantileTransformer,
     RobustScaler,
+    SplineTransformer,
     StandardScaler,
 )
+from sklearn.random_projection import SparseRandomProjection
 from sklearn.tree import DecisionTreeRegressor
 
 from pgscore.compiler import ir
@@ -227,3 +232,35 @@ def test_missing_values_of_two_kinds_are_refused() -> None:
     error = refusal(model)
     assert error.step == "none"
     assert "both None and NaN" in error.reason
+
+
+def sparse_table(**options: Any) -> ColumnTransformer:
+    parts = [("c", OneHotEncoder(), ["contract"]), ("n", MinMaxScaler(), ["tenure"])]
+    return ColumnTransformer(parts, sparse_threshold=1.0, **options)
+
+
+@pytest.mark.parametrize(
+    "then", [QuantileTransformer(n_quantiles=5, output_distribution="normal"), AdditiveChi2Sampler()]
+)
+def test_zeros_that_a_sparse_matrix_stores(then: Any) -> None:
+    """They are numbers like others to a step that leaves alone what is not stored."""
+    train = customers()[["contract", "tenure"]]
+    assert_parity(make_pipeline(sparse_table(), then).fit(train), train, rtol=1e-10)
+    splines = make_pipeline(SplineTransformer(sparse_output=True), then).fit(train[["tenure"]])
+    weighted = make_pipeline(sparse_table(transformer_weights={"c": 0}), clone(then)).fit(train)
+    for model in (splines, weighted):
+        with pytest.raises(UnsupportedError, match="a 0 that is stored"):
+            to_program(model)
+
+
+def test_products_of_columns_out_of_order_are_refused() -> None:
+    """scikit-learn takes the columns of each row as sorted, which a product of sparse matrices is not."""
+    train = customers()[["contract", "city"]]
+    for dense in (True, False):
+        projection = SparseRandomProjection(3, random_state=0, dense_output=dense)
+        model = make_pipeline(OneHotEncoder(), projection, PolynomialFeatures(2)).fit(train)
+        if dense:
+            assert_parity(model, train, rtol=1e-12, atol=1e-12)
+        else:
+            with pytest.raises(UnsupportedError, match="not in order"):
+                to_program(model)

@@ -8,8 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.compose import ColumnTransformer
+from sklearn.feature_selection import VarianceThreshold
+from sklearn.kernel_approximation import AdditiveChi2Sampler
+from sklearn.linear_model import LarsCV, LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
+    FunctionTransformer,
     LabelBinarizer,
     LabelEncoder,
     OneHotEncoder,
@@ -231,7 +236,52 @@ def test_categories_that_sql_cannot_hold_are_refused(encoder: Any, values: Any, 
     refuse(encoder().fit(pd.DataFrame({"a": values}, dtype=dtype)), reason)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8, np.uint8, bool])
+SMALL = [np.int8, np.uint8, np.int16, bool]
+
+
+@pytest.mark.parametrize("dtype", SMALL)
+@pytest.mark.parametrize("then", [StandardScaler(with_mean=False), LogisticRegression(), KNeighborsClassifier(1)])
+def test_small_whole_numbers(dtype: Any, then: Any) -> None:
+    train, classes = DATA["text"], TARGETS["multiclass"]
+    for sparse in (True, False):
+        encoder = OneHotEncoder(dtype=dtype, sparse_output=sparse, handle_unknown="ignore")
+        assert_parity(make_pipeline(encoder, then).fit(train, classes), hard(train))
+    if dtype is not bool:
+        encoder = OrdinalEncoder(dtype=dtype, handle_unknown="use_encoded_value", unknown_value=100)
+        assert_parity(make_pipeline(encoder, then).fit(train, classes), hard(train))
+
+
+@pytest.mark.parametrize("dtype", SMALL)
+def test_what_has_few_digits_on_small_whole_numbers_is_refused(dtype: Any) -> None:
+    """numpy's functions of int8 give float16."""
+    encoder = OneHotEncoder(dtype=dtype, sparse_output=False)
+    refuse(make_pipeline(encoder, VarianceThreshold(), FunctionTransformer(np.exp)).fit(DATA["text"]), "few digits")
+    if dtype is not bool:
+        codes = OrdinalEncoder(dtype=dtype)
+        refuse(make_pipeline(codes, FunctionTransformer(np.exp)).fit(DATA["text"]), "few digits")
+    refuse(make_pipeline(encoder, AdditiveChi2Sampler()).fit(DATA["text"]), "cuts the fractions off")
+    model = make_pipeline(encoder, LarsCV(cv=2)).fit(DATA["text"], np.arange(float(N)))
+    assert model.predict(DATA["text"]).dtype == np.float32
+    refuse(model, "float32")
+
+
+def test_whole_numbers_in_functions() -> None:
+    train = DATA["text"]
+    encoder = OrdinalEncoder(dtype=np.int64)
+    assert_parity(make_pipeline(encoder, FunctionTransformer(np.exp)).fit(train), train, rtol=1e-13)
+    refuse(make_pipeline(encoder, FunctionTransformer(np.reciprocal)).fit(train), "few digits")
+
+
+def test_types_that_do_not_hold_the_codes_are_refused() -> None:
+    many = pd.DataFrame({"a": [f"c{index}" for index in range(130)]}, dtype=object)
+    encoder = OrdinalEncoder(dtype=np.int8).fit(many)
+    assert encoder.transform(many).min() < 0
+    refuse(encoder, "dtype=int8 does not hold all of its codes")
+    assert_parity(OrdinalEncoder(dtype=np.uint8).fit(many), many, exact=True)
+    refuse(OrdinalEncoder(dtype=bool).fit(DATA["text"]), "dtype=bool does not hold")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_types_that_change_later_steps_are_refused(dtype: Any) -> None:
     refuse(OneHotEncoder(dtype=dtype).fit(DATA["text"]), "dtype=")
     refuse(OrdinalEncoder(dtype=dtype).fit(DATA["text"]), "dtype=")

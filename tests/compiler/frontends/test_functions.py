@@ -44,12 +44,28 @@ def test_functions_of_a_sparse_matrix(function: Any) -> None:
     assert_parity(model.fit(train), rows_to_score(train))
 
 
-@pytest.mark.parametrize("function", [np.cos, np.exp, scipy.special.expit, np.clip, np.nan_to_num], ids=label)
+@pytest.mark.parametrize("function", [np.cos, np.exp, scipy.special.expit, np.clip, np.nan_to_num, np.round], ids=label)
 def test_functions_that_a_sparse_matrix_does_not_take_are_refused(function: Any) -> None:
     encoder = OneHotEncoder().fit(customers()[TEXTS])
     options = {"a_min": 0, "a_max": 1} if function is np.clip else None
     model = make_pipeline(encoder, FunctionTransformer(function, kw_args=options))
     refuse(model, "sparse")
+
+
+@pytest.mark.parametrize("function", [np.round, np.around], ids=label)
+@pytest.mark.parametrize("options", [None, {"decimals": 0}, {"decimals": 2}, {"decimals": np.int64(-1)}], ids=str)
+@pytest.mark.parametrize("arrays", [True, False])
+def test_round(function: Any, options: dict[str, Any] | None, arrays: bool) -> None:
+    train = customers()[NUMBERS_MISSING] / 8  # many halves
+    rows = pd.concat([rows_to_score(train), pd.DataFrame({"tenure": [0.5, 1.5, -2.5, 0.125, 0.375, 5.0, 15.0]})])
+    rows = rows[~np.isinf(rows).any(axis=1)].reset_index(drop=True)
+    model = FunctionTransformer(function, kw_args=options).fit(train.to_numpy() if arrays else train)
+    assert_parity(model, rows, exact=True)
+
+
+@pytest.mark.parametrize("options", [{"decimals": 40}, {"decimals": 1.5}, {"decimals": 1, "out": None}], ids=str)
+def test_other_ways_to_round_are_refused(options: dict[str, Any]) -> None:
+    refuse(FunctionTransformer(np.round, kw_args=options).fit(customers()[NUMBERS]), r"np\.round")
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.compose import ColumnTransformer
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, MissingIndicator, SimpleImputer
 from sklearn.linear_model import LinearRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -123,6 +124,28 @@ def test_indicators(features: str, error_on_new: bool, marker: float) -> None:
 def test_indicators_of_text() -> None:
     train = customers()[TEXTS_MISSING].fillna("?")
     assert_parity(MissingIndicator(missing_values="?").fit(train), rows_to_score(train), exact=True)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+@pytest.mark.parametrize("first", [True, False])
+def test_indicators_of_text_that_another_step_encodes(missing: Any, first: bool) -> None:
+    """Which of the two comes first, and is the first to say what the column holds, is no matter."""
+    train = customers()[TEXTS_MISSING]
+    train = train.where(train.notna(), missing).astype(object)
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    encoding = make_pipeline(SimpleImputer(missing_values=missing, strategy="most_frequent"), encoder)
+    parts = [MissingIndicator(missing_values=missing, features="all"), encoding]
+    assert_parity(make_union(*parts[:: 1 if first else -1]).fit(train), rows_to_score(train), exact=True)
+
+
+def test_indicators_refuse_infinities_in_numbers_alone() -> None:
+    train = customers()[["total", "payment"]]
+    train = train.assign(payment=train["payment"].where(train["payment"].notna(), np.nan).astype(object))
+    union = make_union(
+        make_pipeline(MissingIndicator(features="all")),
+        ColumnTransformer([("c", OneHotEncoder(handle_unknown="ignore"), ["payment"])]),
+    )
+    assert_parity(union.fit(train), rows_to_score(train), exact=True)
 
 
 @pytest.mark.parametrize("n_neighbors", [1, 3, 200])

@@ -241,14 +241,15 @@ _WEIGHTS = (
     "metrics and weights that are functions are refused, and weights='distance' by brute force in Euclidean space"
 )
 _RADIUS = f"{_WEIGHTS}; a ball tree may leave out a training row that lies at the radius exactly"
+_FLOAT32 = "within 1e-5 where targets are float32, whose mean scikit-learn takes in float32"
 _EQUALS = f"equally near rows may be chosen otherwise; {_WEIGHTS}"
 NOTES: dict[type, str] = {
     KNeighborsClassifier: _EQUALS,
-    KNeighborsRegressor: _EQUALS,
+    KNeighborsRegressor: f"{_EQUALS}; {_FLOAT32}",
     RadiusNeighborsClassifier: (
         f"{_RADIUS}; refused on arrays, by brute force, in a metric that is not Euclidean: there scikit-learn confuses "
         "labels for outliers with numbers of classes, and scores missing values"
     ),
-    RadiusNeighborsRegressor: _RADIUS,
+    RadiusNeighborsRegressor: f"{_RADIUS}; {_FLOAT32}",
     LocalOutlierFactor: "with novelty=True; equally near rows may be chosen otherwise",
 }

@@ -12,7 +12,7 @@ from ..ir import Method
 from . import compose
 from .answers import SCORES, divided, ordered_sum, response
 from .builder import Builder, Frontend, Predictions
-from .classes import from_proba, labels, labels_of, with_complement
+from .classes import from_proba, labels, labels_of, to_divide, with_complement
 
 TINY = 1e-12
 """What temperature scaling adds to a probability before it takes the logarithm."""
@@ -43,7 +43,7 @@ def _calibrated(builder: Builder, pair: Any, columns: ir.Block, names: tuple[ir.
     for name, score, calibrator in zip(known, scores, pair.calibrators, strict=False):
         (proba[name],) = _curve(builder, pair.method, calibrator, (score,))
     if len(names) > 2:
-        return builder.add(ir.Normalize(tuple(proba.values())))
+        return builder.add(ir.Normalize(to_divide(builder, tuple(proba.values()))))
     first, second = with_complement(builder, (proba[names[1]],))
     if pair.method == "isotonic":  # interpolation may end a rounding above 1
         (second,) = builder.add(ir.Clip((second,), low=-1.0, high=1.0))

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import sys
+
 import numpy as np
 import numpy.typing as npt
 
 from .. import ir
 from .builder import Builder, Predictions
+
+EXPIT_LOW = -math.log(sys.float_info.max)
+"""Below it scipy.special.expit is 0."""
 
 
 def labels(classes: npt.NDArray[np.generic]) -> tuple[ir.Label, ...]:
@@ -37,6 +43,23 @@ def kind(names: tuple[ir.Label, ...]) -> ir.ModelKind:
 def with_complement(builder: Builder, positive: ir.Block) -> ir.Block:
     """[1 - p, p], the first computed from the second as scikit-learn does."""
     return builder.add(ir.Affine(positive, np.array([[-1.0]]), np.array([1.0]))) + positive
+
+
+def to_divide(builder: Builder, probabilities: ir.Block) -> ir.Block:
+    """Probabilities whose sum divides them, where each logistic function is 0 as soon as scipy.special.expit says 0.
+
+    That is where exp(-x) is no double. A node Sigmoid goes on to smaller numbers, or ends at the least one: of no
+    account, but where all of them are so small.
+    """
+    found: list[ir.Ref] = []
+    for ref in probabilities:
+        node = builder.nodes[ref.node]
+        if not isinstance(node, ir.Sigmoid):
+            found.append(ref)
+            continue
+        some = builder.add(ir.Step((node.inputs[ref.column],), EXPIT_LOW, inclusive=True))
+        found += builder.add(ir.Select((*some, ref, *builder.add(ir.Constant((), np.zeros(1))))))
+    return tuple(found)
 
 
 def from_proba(builder: Builder, names: tuple[ir.Label, ...], proba: ir.Block) -> Predictions:

@@ -19,7 +19,7 @@ from sklearn.svm import LinearSVC
 
 from .. import ir
 from .builder import Builder, Frontend, Predictions
-from .classes import from_decision, labels_of, with_complement
+from .classes import from_decision, labels_of, to_divide, with_complement
 from .linear import affine, linear_map
 
 
@@ -60,7 +60,10 @@ def sgd_classifier(estimator: Any, columns: ir.Block, builder: Builder) -> Predi
         each = builder.add(ir.Standardize(clipped, np.full(len(decision), -1.0), np.full(len(decision), 2.0)))
     else:
         return from_decision(builder, labels, decision)
-    proba = with_complement(builder, each) if len(decision) == 1 else builder.add(ir.Normalize(each))
+    if len(decision) == 1:
+        proba = with_complement(builder, each)
+    else:
+        proba = builder.add(ir.Normalize(to_divide(builder, each)))
     return from_decision(builder, labels, decision, proba)
 
 

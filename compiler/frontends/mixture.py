@@ -82,9 +82,3 @@ FRONTENDS: dict[type, Frontend] = {
     GaussianMixture: mixture,
     BayesianGaussianMixture: mixture,
 }
-
-_WHOLE = (
-    "an array of nothing but whole numbers is no row of doubles to scikit-learn, which cuts its squared distances to "
-    "whole numbers or lets them overflow: the gate refuses a table of such columns; make one double precision"
-)
-NOTES: dict[type, str] = dict.fromkeys(FRONTENDS, _WHOLE)

@@ -14,7 +14,7 @@ from ..ir import Method
 from . import compose
 from .answers import SCORES, response, values
 from .builder import Builder, Frontend, Predictions
-from .classes import kind, labels_of, votes_and_confidence, with_complement
+from .classes import kind, labels_of, to_divide, votes_and_confidence, with_complement
 from .parts import is_constant
 from .targets import of_targets, side_by_side
 
@@ -34,6 +34,7 @@ def one_vs_rest_classifier(estimator: Any, columns: ir.Block, builder: Builder) 
         if len(members) == 1:
             proba = with_complement(builder, proba)  # which add up to 1
         elif not estimator.multilabel_:
+            proba = to_divide(builder, proba)
             total = builder.add(ir.Affine(proba, np.ones((1, len(proba))), np.zeros(1)))
             proba = builder.add(ir.Divide(proba + total * len(proba)))
     if all(hasattr(member, Method.DECISION_FUNCTION.value) for member in members):

@@ -38,6 +38,8 @@ METRICS = {
     **dict.fromkeys(["minkowski", "p"], Metric.MINKOWSKI),
 }
 """The names of metrics; `nan_euclidean` counts rows at a missing distance as neighbours, and is refused."""
+FLOAT32_TOLERANCE = 1e-5
+"""Of a mean in float32, where targets of either sign may cancel."""
 
 
 def k_neighbors_classifier(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
@@ -49,16 +51,28 @@ def k_neighbors_classifier(estimator: Any, columns: ir.Block, builder: Builder) 
 
 def k_neighbors_regressor(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
     """The mean of the neighbours' targets."""
+    _say_digits(estimator, builder)
     node = _nearest(estimator, columns, builder, _targets(estimator), estimator.n_neighbors)
     return Predictions(ir.ModelKind.REGRESSOR, builder.add(node))
 
 
 def radius_neighbors_regressor(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
     """The mean of all within the radius. Without any it is NaN, which an integer target makes the least integer."""
+    _say_digits(estimator, builder)
     with np.errstate(invalid="ignore"):
         fallback = np.full_like(np.atleast_2d(_raw_targets(estimator))[0], np.nan).astype(float)
     node = _nearest(estimator, columns, builder, _targets(estimator), 0, fallback)
     return Predictions(ir.ModelKind.REGRESSOR, builder.add(node))
+
+
+def _say_digits(estimator: Any, builder: Builder) -> None:
+    """numpy takes the mean of float32 in float32; weights make it one of doubles."""
+    dtype = estimator._y.dtype
+    if estimator.weights == "distance" or dtype.kind != "f" or dtype.itemsize >= np.dtype(np.float64).itemsize:
+        return
+    if dtype != np.float32:
+        builder.refuse(f"its targets are {dtype.name}, in which the mean has few digits", "train on float64 targets")
+    builder.approximate(FLOAT32_TOLERANCE, "scikit-learn takes the mean of float32 targets in float32")
 
 
 def radius_neighbors_classifier(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
@@ -148,8 +162,14 @@ def _nearest(  # noqa: PLR0913, PLR0917 - what differs between the estimators
         builder.refuse("it was trained on numbers beyond 1e150", "rescale them")
     brute = estimator._tree is None
     order = np.arange(len(points)) if brute else np.asarray(estimator._tree.get_arrays()[1])
+    # ArgKmin starts from the largest double, trees from infinity. Other brute force has no order of infinite distances.
+    heap = brute and not issparse(estimator._fit_X) and estimator._fit_X.dtype == np.float64
+    limit = ir.FINITE
+    if brute and not heap and count:
+        by = power if metric is Metric.MINKOWSKI else 2.0
+        limit = (ir.FINITE / len(columns)) ** (1 / by) / 4
     node = ir.Neighbors(
-        builder.finite(columns),
+        builder.finite(columns, limit=limit),
         points[order],
         values[order],
         count,
@@ -161,8 +181,7 @@ def _nearest(  # noqa: PLR0913, PLR0917 - what differs between the estimators
         reach=np.zeros(0) if reach is None else reach[order],
         beyond=int(np.flatnonzero(order == 0)[0]),
     )
-    if brute and not issparse(estimator._fit_X):
-        # ArgKmin starts from the largest double, trees from infinity.
+    if heap:
         node = replace(node, far=ir.FINITE ** (1 / node.rank_power))
     if brute and node.by_distance and metric is Metric.EUCLIDEAN:
         # It takes them from squared norms: a row is 1e-7 away from itself, now more, now less.
@@ -222,14 +241,15 @@ _WEIGHTS = (
     "metrics and weights that are functions are refused, and weights='distance' by brute force in Euclidean space"
 )
 _RADIUS = f"{_WEIGHTS}; a ball tree may leave out a training row that lies at the radius exactly"
+_FLOAT32 = "within 1e-5 where targets are float32, whose mean scikit-learn takes in float32"
 _EQUALS = f"equally near rows may be chosen otherwise; {_WEIGHTS}"
 NOTES: dict[type, str] = {
     KNeighborsClassifier: _EQUALS,
-    KNeighborsRegressor: _EQUALS,
+    KNeighborsRegressor: f"{_EQUALS}; {_FLOAT32}",
     RadiusNeighborsClassifier: (
         f"{_RADIUS}; refused on arrays, by brute force, in a metric that is not Euclidean: there scikit-learn confuses "
         "labels for outliers with numbers of classes, and scores missing values"
     ),
-    RadiusNeighborsRegressor: _RADIUS,
+    RadiusNeighborsRegressor: f"{_RADIUS}; {_FLOAT32}",
     LocalOutlierFactor: "with novelty=True; equally near rows may be chosen otherwise",
 }

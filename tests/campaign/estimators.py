@@ -77,6 +77,10 @@ ACTIVATIONS: tuple[Parameters, ...] = (
 )
 LOSSES: tuple[Parameters, ...] = ({}, {"loss": "log_loss"}, {"loss": "modified_huber"})
 MIXTURE: Parameters = {"n_components": 3, "reg_covar": 1e-3}
+CUT = (
+    "an array holds nothing but whole numbers, whose squared distances scikit-learn cuts or overflows: "
+    "make one column double precision"
+)
 COVARIANCES: tuple[Parameters, ...] = tuple({"covariance_type": t} for t in ("full", "tied", "diag", "spherical"))
 HALVING: Parameters = {"estimator": LOGISTIC, "cv": 2, "factor": 2, "min_resources": 40}
 CLASSIFIERS: list[tuple[str, Any]] = [("logistic", LOGISTIC), ("tree", SMALL_TREE)]
@@ -368,7 +372,7 @@ RECIPES: dict[Any, Recipe] = {
     # Mixtures.
     **dict.fromkeys(
         (mixture.GaussianMixture, mixture.BayesianGaussianMixture),
-        Recipe(base=MIXTURE, options=COVARIANCES, narrow=True, limits={"integers": "variances reach from 1 to 1e24"}),
+        Recipe(base=MIXTURE, options=COVARIANCES, narrow=True, limits={"integers": CUT}),
     ),
     # Meta-estimators.
     calibration.CalibratedClassifierCV: Recipe(

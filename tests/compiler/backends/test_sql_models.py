@@ -13,10 +13,14 @@ import onnxruntime
 import pandas as pd
 import psycopg2
 import pytest
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
 from pgscore.compiler import ir
 from pgscore.compiler.artifact import Artifact, Function, Parameter, SqlType, Strategy
@@ -245,3 +249,38 @@ def test_features_in_sql_feed_the_graph(connection: Any, name: str) -> None:
     used = reference.evaluate(program, programs.as_arrays(program, columns))
     want = np.concatenate([v for m, v in used.items() if m is not ir.Method.DECISION_FUNCTION], axis=1)
     np.testing.assert_allclose(got, np.where(np.isfinite(want), want, np.nan), rtol=1e-12, atol=1e-15)
+
+
+def _decides_as_its_columns(member: Any, target: Any) -> Any:
+    """A linear model of three columns whose decision for each class is the column itself."""
+    model = member.fit(np.eye(3)[target], target)
+    model.coef_, model.intercept_ = np.eye(3), np.zeros(3)
+    return model
+
+
+def _hopeless(name: str) -> Any:
+    """A classifier of three classes, each of whose probabilities is the logistic function of a column."""
+    rows = np.eye(3)[[0, 1, 2] * 4]
+    if name == "stochastic":
+        return _decides_as_its_columns(SGDClassifier(loss="log_loss", random_state=0), np.arange(12) % 3)
+    if name == "one against the rest":
+        model = OneVsRestClassifier(LogisticRegression()).fit(rows, np.arange(12) % 3)
+        for member, coefficients in zip(model.estimators_, np.eye(3), strict=True):
+            member.coef_, member.intercept_ = coefficients[np.newaxis], np.zeros(1)
+        return model
+    inner = FrozenEstimator(_decides_as_its_columns(LinearSVC(), np.arange(12) % 3))
+    model = CalibratedClassifierCV(inner, cv=2).fit(rows, np.arange(12) % 3)
+    for calibrator in model.calibrated_classifiers_[0].calibrators:
+        calibrator.a_, calibrator.b_ = -1.0, 0.0
+    return model
+
+
+@pytest.mark.parametrize("name", ["stochastic", "one against the rest", "calibrated"])
+def test_classes_that_are_all_but_impossible(connection: Any, name: str) -> None:
+    """All decisions are far below 0: scikit-learn's logistic function is 0 below -709.78, and its sum divides."""
+    decisions = [
+        *([-700.0, -2000.0, -3000.0], [-690.0, -700.0, -1e6], [-709.0, -711.0, -720.0], [-709.9, -710.5, -740.0]),
+        *([-1e4, -1e5, -1e6], [-650.0, -651.0, -649.0], [-1.0, -2.0, -1e9], [-708.5, -708.5, -2e3]),
+    ]
+    frame = pd.DataFrame(decisions, columns=["x0", "x1", "x2"])
+    compare(connection, prepare(Example(_hopeless(name), frame)))

@@ -19,6 +19,7 @@ from sklearn.neighbors import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from pgscore.compiler.backends.numpy import refuses
 from pgscore.compiler.frontends import to_program
 from pgscore.errors import UnsupportedError
 from tests.support.customers import NUMBERS, customers, rows_to_score
@@ -58,6 +59,30 @@ def test_classifiers(target: str, options: dict[str, Any]) -> None:
 def test_regressors(options: dict[str, Any]) -> None:
     assert_parity(fitted(KNeighborsRegressor(3, **options), "amount"), ROWS, rtol=1e-11)
     assert_parity(fitted(KNeighborsRegressor(3, **options), "level"), ROWS, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("model", [KNeighborsRegressor(4), RadiusNeighborsRegressor(40.0)])
+def test_targets_in_float32_say_how_many_digits_their_mean_has(model: Any) -> None:
+    amount = customers()["amount"].to_numpy(np.float32)
+    program = assert_parity(model.fit(FRAME, amount), ROWS.iloc[:40])
+    assert program.tolerance == 1e-5
+    exact = assert_parity(model.set_params(weights="distance").fit(FRAME, amount), ROWS.iloc[:40], rtol=1e-11)
+    assert not exact.approximation
+    with pytest.raises(UnsupportedError, match="float16"):
+        to_program(model.set_params(weights="uniform").fit(FRAME, amount.astype(np.float16)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, int])
+@pytest.mark.parametrize(
+    "model", [LocalOutlierFactor(5, novelty=True, algorithm="brute"), KNeighborsRegressor(5, algorithm="brute", p=3)]
+)
+def test_infinite_distances_have_no_order_outside_of_arg_kmin(model: Any, dtype: type) -> None:
+    """There scikit-learn takes any rows; the program refuses the row, which holds a number that no data has."""
+    program = to_program(model.fit(FRAME.to_numpy().astype(dtype), customers()["amount"]))
+    columns = {f"x{i}": np.array([1.0, 1e90, 1e160, 1e300]) for i in range(FRAME.shape[1])}
+    cubes = isinstance(model, KNeighborsRegressor)
+    assert refuses(program, columns).tolist() == [False, False, True, True]
+    assert cubes or not refuses(program, {name: np.array([1e120]) for name in columns}).any()
 
 
 def test_several_targets() -> None:

@@ -125,7 +125,7 @@ def divide(graph: Graph, inputs: Inputs, _attributes: Attributes) -> Numbers:
         a = Numbers(graph.add(ir.Constant((), row)), shape, divisor.element)
     if not isinstance(a, Numbers):
         graph.leave("it reads what is no column of numbers")
-    left, right, shape = _pair(a, divisor, graph)
+    left, right, shape = _pair(a, replace(divisor, refs=graph.rounded(divisor)), graph)
     if not graph.own:
         sign = graph.add(ir.Elementwise(graph.add(ir.Elementwise(graph.present(right), ir.Op.SIGN)), ir.Op.ABS))
         graph.add(ir.Check(sign, 1.0, 1.0))
@@ -175,9 +175,7 @@ def curve(op: ir.Op) -> Callable[[Graph, Inputs, Attributes], Numbers]:
         single = x.element is ir.Element.FLOAT
         if not x.exact and not graph.own and (op in _JUMPS or (single and op in _STEEP)):
             graph.leave("it reads numbers that were computed in float32, or by sums")
-        refs = x.refs
-        if single and (op in _JUMPS or op in _STEEP):
-            refs = graph.add(ir.Elementwise(refs, ir.Op.FLOAT32))
+        refs = graph.rounded(x) if op in _JUMPS or op in _STEEP else x.refs
         return graph.made(ir.Elementwise(refs, op), x, exact=x.exact and op in _EXACT)
 
     return operator
@@ -261,7 +259,7 @@ def _arg(graph: Graph, inputs: Inputs, attributes: Attributes, sign: float) -> N
     x = graph.numbers(inputs[0])
     if len(x.shape) != 1 or attributes.get("axis", 0) not in (-1, 1) or attributes.get("select_last_index", 0):
         graph.leave("it is not the first of the columns")
-    refs = graph.present(x.refs)
+    refs = graph.present(graph.rounded(x))
     if sign < 0:
         refs = graph.add(ir.MultiplyAdd(refs, np.full(len(refs), sign), np.zeros(len(refs))))
     shape = (1,) if attributes.get("keepdims", 1) else ()
@@ -282,6 +280,7 @@ def compare(kind: str) -> Callable[[Graph, Inputs, Attributes], Numbers]:
         if not isinstance(a, Numbers):
             graph.leave("it reads what is no column of numbers")
         if isinstance(b, Numbers):
+            a, b = (replace(side, refs=graph.rounded(side)) for side in (a, b))
             whole = a.element is ir.Element.INT64  # of which the difference may go beyond the whole doubles
             a, b = _sum(graph, replace(a, element=ir.Element.DOUBLE) if whole else a, b, -1.0), np.zeros(1)
         if not isinstance(b, np.ndarray):

@@ -90,6 +90,12 @@ class Graph:
             self.leave("it reads a column that may be missing")
         return refs
 
+    def rounded(self, x: Numbers) -> ir.Block:
+        """The columns as float32 where they stand for that, so that comparing and dividing see what the graph sees."""
+        if x.element is not ir.Element.FLOAT or not x.exact:
+            return x.refs
+        return self.add(ir.Elementwise(x.refs, ir.Op.FLOAT32))
+
     def within(self, x: Numbers) -> ir.Block:
         """The columns, none missing; a row is refused where float32 overflows, since the graph then gives NaN."""
         refs = self.present(x.refs)

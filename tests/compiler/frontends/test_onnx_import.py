@@ -201,6 +201,27 @@ def test_functions_of_float32_round_first(operator: str) -> None:
         assert evaluate(program, {"x": tiny})[ir.Method.PREDICT][0, 0] == model.predict(tiny[:, np.newaxis])[0]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "b = Greater(i, j) y = Where(b, i, two)",
+        "b = LessOrEqual(i, j) y = Where(b, two, j)",
+        "x = Concat <axis = 1> (i, j) a = ArgMax <axis = 1> (x) b = Cast <to = 1> (a) y = Add(b, i)",
+    ],
+)
+def test_columns_of_float32_are_compared_as_such(body: str) -> None:
+    """0.1 and the next double are one float32: neither is greater."""
+    model, program = imported(
+        f"""graph (float[rows, 1] i, float[rows, 1] j) => (float[rows, 1] y)
+        <float[1] two = {{2.0}}, float zero = {{0.0}}>
+        {{ {body.replace("y =", "z =")} n = Mul(i, zero) m = Mul(j, zero) o = Add(n, m) y = Add(z, o) }}"""
+    )
+    assert not is_opaque(program)
+    rows = np.array([[0.1, np.nextafter(0.1, 1)], [np.nextafter(0.1, 1), 0.1], [0.1, 0.2], [0.2, 0.1]])
+    got = evaluate(program, {"i": rows[:, 0], "j": rows[:, 1]})[ir.Method.PREDICT][:, 0]
+    np.testing.assert_allclose(got, model.predict(rows), rtol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["float", "double"])
 @pytest.mark.parametrize("operator", ["Floor", "Round", "Sign"])
 def test_what_jumps_reads_no_sums(kind: str, operator: str) -> None:

@@ -213,7 +213,8 @@ def test_columns_of_float32_are_compared_as_such(body: str) -> None:
     """0.1 and the next double are one float32: neither is greater."""
     model, program = imported(
         f"""graph (float[rows, 1] i, float[rows, 1] j) => (float[rows, 1] y)
-        <float[1] two = {{2.0}}, float zero = {{0.0}}> {{ {body.replace("y =", "z =")} n = Mul(i, zero) m = Mul(j, zero) o = Add(n, m) y = Add(z, o) }}"""
+        <float[1] two = {{2.0}}, float zero = {{0.0}}>
+        {{ {body.replace("y =", "z =")} n = Mul(i, zero) m = Mul(j, zero) o = Add(n, m) y = Add(z, o) }}"""
     )
     assert not is_opaque(program)
     rows = np.array([[0.1, np.nextafter(0.1, 1)], [np.nextafter(0.1, 1), 0.1], [0.1, 0.2], [0.2, 0.1]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 import subprocess
@@ -37,7 +38,6 @@ def _of_xgboost(path: Path, estimator: str, target: Any) -> None:
 
 
 def _shaped(path: Path, policy: str) -> None:
-    """Trees that are not symmetric."""
     catboost.CatBoostRegressor(**_CATBOOST, grow_policy=policy).fit(X, Y).save_model(str(path), format="json")
 
 
@@ -125,6 +125,37 @@ def test_indices_are_checked_before_the_model_follows_them(tmp_path: Path, patte
     changed = re.sub(pattern, replacement, LIGHTGBM.booster_.model_to_string().encode(), count=1)
     path.write_bytes(changed)
     with pytest.raises(ModelFileError, match=r"damaged or made to do harm|cannot be loaded"):
+        load_model(path)
+
+
+def _far_split(model: Any) -> None:
+    tree = (model.get("oblivious_trees") or model["trees"])[0]
+    (tree["split"] if "split" in tree else tree["splits"][0])["split_index"] = 10**8
+
+
+def _lost_leaf(model: Any) -> None:
+    if "trees" in model:
+        model["trees"][-1] = {"value": [], "weight": 1}
+    else:
+        model["oblivious_trees"][-1]["leaf_values"].pop()
+
+
+def _no_bias(model: Any) -> None:
+    model["scale_and_bias"] = []
+
+
+@pytest.mark.parametrize("policy", ["SymmetricTree", "Depthwise"])
+@pytest.mark.parametrize("damage", [_far_split, _lost_leaf, _no_bias])
+def test_a_json_of_catboost_is_checked_before_it_is_loaded(
+    tmp_path: Path, damage: Callable[[Any], None], policy: str
+) -> None:
+    """Loading it would end the process."""
+    path = tmp_path / "model.json"
+    _shaped(path, policy)
+    model = json.loads(path.read_text())
+    damage(model)
+    path.write_text(json.dumps(model))
+    with pytest.raises(ModelFileError):
         load_model(path)
 
 

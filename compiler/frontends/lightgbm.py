@@ -130,7 +130,7 @@ def _trees(model: _Model, columns: ir.Block, builder: Builder) -> ir.Trees:
     children = [of_splits(name).astype(np.int64) for name in ("left_child", "right_child")]
     left, right = (np.where(child >= 0, child, inner_of + ~child) for child in children)
     decision = of_splits("decision_type").astype(np.int64)
-    feature = of_splits("split_feature", -1.0).astype(np.int64)
+    feature = np.where(split, of_splits("split_feature").astype(np.int64), boosting.LEAF)
     threshold = of_splits("threshold")
     value = np.zeros((len(split), 1))
     value[~split, 0] = np.array([word for tree in model.trees for word in tree["leaf_value"].split()], dtype=np.float64)

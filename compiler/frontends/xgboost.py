@@ -184,9 +184,9 @@ class _Model:
             return np.array([value for tree in given for value in tree[name]], dtype=np.float64)
 
         left, right = of_nodes("left_children").astype(np.int64), of_nodes("right_children").astype(np.int64)
-        leaf = left < 0
+        leaf = left == -1
         condition = of_nodes("split_conditions").astype(np.float32)
-        feature = np.where(leaf, -1, of_nodes("split_indices").astype(np.int64))
+        feature = np.where(leaf, boosting.LEAF, of_nodes("split_indices").astype(np.int64))
         default_left = of_nodes("default_left") != 0
         by_category = ~leaf & (of_nodes("split_type") == 1)
         sets, set_of = _sets(given, sizes)

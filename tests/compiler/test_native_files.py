@@ -115,16 +115,29 @@ def test_a_file_cut_off_is_refused(tmp_path: Path) -> None:
     ("pattern", "replacement"),
     [
         (rb"split_feature=\d+", b"split_feature=9"),
+        (rb"split_feature=\d+", b"split_feature=-1"),
         (rb"left_child=\d+", b"left_child=0"),
         (rb"right_child=\d+", b"right_child=77"),
     ],
-    ids=["feature", "circle", "outside"],
+    ids=["feature", "no feature", "circle", "outside"],
 )
 def test_indices_are_checked_before_the_model_follows_them(tmp_path: Path, pattern: bytes, replacement: bytes) -> None:
     path = tmp_path / "model.txt"
     changed = re.sub(pattern, replacement, LIGHTGBM.booster_.model_to_string().encode(), count=1)
     path.write_bytes(changed)
     with pytest.raises(ModelFileError, match=r"damaged or made to do harm|cannot be loaded"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(("name", "index"), [("left_children", -7), ("left_children", 10**6), ("split_indices", 10**6)])
+def test_indices_of_xgboost_are_checked_before_it_follows_them(tmp_path: Path, name: str, index: int) -> None:
+    """XGBoost takes -1 alone for no child."""
+    path = tmp_path / "model.json"
+    XGBOOST.save_model(path)
+    model = json.loads(path.read_text())
+    model["learner"]["gradient_booster"]["model"]["trees"][0][name][0] = index
+    path.write_text(json.dumps(model))
+    with pytest.raises(ModelFileError, match="lies outside"):
         load_model(path)
 
 

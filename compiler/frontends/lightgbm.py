@@ -270,9 +270,10 @@ FRONTENDS: dict[type | str, Frontend] = {
     "lightgbm.sklearn.LGBMRanker": regressor,
 }
 
+_REFUSED = "linear_tree and pandas' categories that are ordered or beside other categorical_feature are refused"
 NOTES: dict[type | str, str] = {
-    LightGBMModel: "a text file or a Booster; linear_tree is refused",
-    "lightgbm.sklearn.LGBMClassifier": "linear_tree and objectives that are Python functions are refused",
-    "lightgbm.sklearn.LGBMRegressor": "linear_tree is refused",
-    "lightgbm.sklearn.LGBMRanker": "its scores; linear_tree is refused",
+    LightGBMModel: f"a text file or a Booster; {_REFUSED}",
+    "lightgbm.sklearn.LGBMClassifier": f"objectives that are Python functions, {_REFUSED}",
+    "lightgbm.sklearn.LGBMRegressor": _REFUSED,
+    "lightgbm.sklearn.LGBMRanker": f"its scores; {_REFUSED}",
 }

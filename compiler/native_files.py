@@ -15,6 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pgscore.errors import UnsupportedError
 
 from .frontends import to_program
@@ -138,9 +140,35 @@ def _xgboost(content: bytes) -> Any:
     return estimator
 
 
+def _catboost_is_sound(model: Any) -> bool:
+    """Whether each split of a CatBoost JSON is one of the borders that it lists, and each tree has all its leaves."""
+    (_, bias), features = model["scale_and_bias"], model["features_info"]
+    lists = [
+        feature.get(name) or [] for kind in features.values() for feature in kind for name in ("borders", "values")
+    ]
+    n_splits = sum(map(len, lists))
+    splits: list[Any] = []
+    for tree in model.get("oblivious_trees", []):
+        own = tree["splits"] or []
+        if len(tree["leaf_values"]) != len(bias) * 2 ** len(own):
+            return False
+        splits += own
+    nodes = list(model.get("trees", []))
+    while nodes:
+        node = nodes.pop()
+        if "split" in node:
+            splits.append(node["split"])
+            nodes += [node["left"], node["right"]]
+        elif np.size(node["value"]) != len(bias):
+            return False
+    return all(0 <= split["split_index"] < n_splits for split in splits)
+
+
 def _catboost(content: bytes) -> Any:
     """A classifier where the model has labels."""
     catboost = importlib.import_module("catboost")
+    if not content.startswith(b"CBM1") and not _catboost_is_sound(json.loads(content)):
+        raise ValueError("it is damaged or made to do harm: a split or a leaf in it lies outside its lists")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model")
         path.write_bytes(content)

@@ -15,6 +15,9 @@ from .builder import Builder, Predictions
 from .classes import labels_of
 from .encoders import plain_categories
 
+LEAF = np.iinfo(np.int64).min
+"""What `trees` takes in place of a leaf's feature. A file may hold any negative number that a library reads as one."""
+
 
 def codes(categories: Sequence[Any], column: ir.Ref, builder: Builder, *, closed: bool) -> ir.Block:
     """A column of pandas' categories as their codes. An unknown one is refused if `closed`, else missing."""
@@ -73,12 +76,14 @@ def trees(  # noqa: PLR0913 - arrays side by side
 ) -> ir.Forest:
     """A forest of trees of `sizes` nodes, one after the other. The root comes first; children count within a tree.
 
-    `feature` is -1 for a leaf; `set_of` is the index into `sets` for a split by category, else -1. Raises ValueError
+    `feature` is LEAF for a leaf; `set_of` is the index into `sets` for a split by category, else -1. Raises ValueError
     unless they are trees, on which no row walks in a circle: the arrays may come from a file of unknown origin.
     """
     roots = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64) if len(sizes) else np.zeros(0, np.int64)
     offset = np.repeat(roots, sizes)
-    leaf = feature < 0
+    leaf = feature == LEAF
+    if np.any(feature[~leaf] < 0):
+        raise ValueError("a split has no feature")
     children, size_of = np.stack([left, right])[:, ~leaf], np.repeat(sizes, sizes)[~leaf]
     if np.any((children < 0) | (children >= size_of)):
         raise ValueError("a child lies outside its tree")
@@ -91,7 +96,7 @@ def trees(  # noqa: PLR0913 - arrays side by side
     by_set[by_set >= 0] = position[by_set[by_set >= 0]]
     return ir.Forest(
         roots=roots,
-        feature=feature,
+        feature=np.where(leaf, -1, feature),
         threshold=np.where(leaf | (by_set >= 0), 0.0, threshold),
         left=np.where(leaf, -1, left + offset),
         right=np.where(leaf, -1, right + offset),

@@ -94,7 +94,7 @@ def _sums(model: Any, columns: ir.Block, builder: Builder) -> ir.Block:
         builder.refuse("a leaf holds a value that is not finite", "train it on targets and weights of ordinary size")
     forest = boosting.trees(
         [len(p[0]) for p in parts],
-        feature=np.where(leaf, -1, columns_of[feature] if len(columns_of) else -1),
+        feature=np.where(leaf, boosting.LEAF, columns_of[feature] if len(columns_of) else boosting.LEAF),
         threshold=float32_threshold(border.astype(np.float32)),
         left=left.astype(np.int64),
         right=right.astype(np.int64),

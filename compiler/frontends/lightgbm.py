@@ -130,7 +130,7 @@ def _trees(model: _Model, columns: ir.Block, builder: Builder) -> ir.Trees:
     children = [of_splits(name).astype(np.int64) for name in ("left_child", "right_child")]
     left, right = (np.where(child >= 0, child, inner_of + ~child) for child in children)
     decision = of_splits("decision_type").astype(np.int64)
-    feature = of_splits("split_feature", -1.0).astype(np.int64)
+    feature = np.where(split, of_splits("split_feature").astype(np.int64), boosting.LEAF)
     threshold = of_splits("threshold")
     value = np.zeros((len(split), 1))
     value[~split, 0] = np.array([word for tree in model.trees for word in tree["leaf_value"].split()], dtype=np.float64)
@@ -270,9 +270,10 @@ FRONTENDS: dict[type | str, Frontend] = {
     "lightgbm.sklearn.LGBMRanker": regressor,
 }
 
+_REFUSED = "linear_tree and pandas' categories that are ordered or beside other categorical_feature are refused"
 NOTES: dict[type | str, str] = {
-    LightGBMModel: "a text file or a Booster; linear_tree is refused",
-    "lightgbm.sklearn.LGBMClassifier": "linear_tree and objectives that are Python functions are refused",
-    "lightgbm.sklearn.LGBMRegressor": "linear_tree is refused",
-    "lightgbm.sklearn.LGBMRanker": "its scores; linear_tree is refused",
+    LightGBMModel: f"a text file or a Booster; {_REFUSED}",
+    "lightgbm.sklearn.LGBMClassifier": f"objectives that are Python functions, {_REFUSED}",
+    "lightgbm.sklearn.LGBMRegressor": _REFUSED,
+    "lightgbm.sklearn.LGBMRanker": f"its scores; {_REFUSED}",
 }

@@ -141,10 +141,13 @@ class _Model:
         self.width = max(1, int(parameters["num_class"]), int(parameters["num_target"]))
         # Newer versions write a list, with one score for each target.
         written = json.loads(parameters["base_score"])
-        base = self._link(np.atleast_1d(np.array(written, dtype=np.float32)))
+        score = np.atleast_1d(np.array(written, dtype=np.float32))
         gradient_booster = learner["gradient_booster"]
-        if not booster.num_boosted_rounds():
+        untrained = not booster.num_boosted_rounds()
+        if untrained and gradient_booster["name"] != "gbtree":
             builder.refuse("it was trained for no round", "train it for one round or more")
+        # What the first round is to estimate counts as a margin until then.
+        base = score if untrained and parameters.get("boost_from_average") == "1" else self._link(score)
         if gradient_booster["name"] == "gblinear":
             # Every class starts from the score of the first one.
             self.margin = self._linear(gradient_booster["model"], columns, np.repeat(base[:1], self.width))
@@ -184,9 +187,9 @@ class _Model:
             return np.array([value for tree in given for value in tree[name]], dtype=np.float64)
 
         left, right = of_nodes("left_children").astype(np.int64), of_nodes("right_children").astype(np.int64)
-        leaf = left < 0
+        leaf = left == -1
         condition = of_nodes("split_conditions").astype(np.float32)
-        feature = np.where(leaf, -1, of_nodes("split_indices").astype(np.int64))
+        feature = np.where(leaf, boosting.LEAF, of_nodes("split_indices").astype(np.int64))
         default_left = of_nodes("default_left") != 0
         by_category = ~leaf & (of_nodes("split_type") == 1)
         sets, set_of = _sets(given, sizes)
@@ -336,7 +339,10 @@ FRONTENDS: dict[type | str, Frontend] = {
     "xgboost.sklearn.XGBRFRegressor": regressor,
 }
 
-_LEAVES = "multi_output_tree and several labels at once are refused; probabilities are float32"
+_LEAVES = (
+    "multi_output_tree and several labels at once are refused; probabilities are float32, and what a stack's linear "
+    "model or a transformed target computes from its answers is within 1e-4"
+)
 NOTES: dict[type | str, str] = {
     XGBoostModel: "a .json or .ubj file, or a Booster; multi_output_tree is refused",
     **dict.fromkeys((name for name in FRONTENDS if isinstance(name, str)), _LEAVES),

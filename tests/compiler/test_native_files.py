@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 import subprocess
@@ -37,7 +38,6 @@ def _of_xgboost(path: Path, estimator: str, target: Any) -> None:
 
 
 def _shaped(path: Path, policy: str) -> None:
-    """Trees that are not symmetric."""
     catboost.CatBoostRegressor(**_CATBOOST, grow_policy=policy).fit(X, Y).save_model(str(path), format="json")
 
 
@@ -115,16 +115,60 @@ def test_a_file_cut_off_is_refused(tmp_path: Path) -> None:
     ("pattern", "replacement"),
     [
         (rb"split_feature=\d+", b"split_feature=9"),
+        (rb"split_feature=\d+", b"split_feature=-1"),
         (rb"left_child=\d+", b"left_child=0"),
         (rb"right_child=\d+", b"right_child=77"),
     ],
-    ids=["feature", "circle", "outside"],
+    ids=["feature", "no feature", "circle", "outside"],
 )
 def test_indices_are_checked_before_the_model_follows_them(tmp_path: Path, pattern: bytes, replacement: bytes) -> None:
     path = tmp_path / "model.txt"
     changed = re.sub(pattern, replacement, LIGHTGBM.booster_.model_to_string().encode(), count=1)
     path.write_bytes(changed)
     with pytest.raises(ModelFileError, match=r"damaged or made to do harm|cannot be loaded"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(("name", "index"), [("left_children", -7), ("left_children", 10**6), ("split_indices", 10**6)])
+def test_indices_of_xgboost_are_checked_before_it_follows_them(tmp_path: Path, name: str, index: int) -> None:
+    """XGBoost takes -1 alone for no child."""
+    path = tmp_path / "model.json"
+    XGBOOST.save_model(path)
+    model = json.loads(path.read_text())
+    model["learner"]["gradient_booster"]["model"]["trees"][0][name][0] = index
+    path.write_text(json.dumps(model))
+    with pytest.raises(ModelFileError, match="lies outside"):
+        load_model(path)
+
+
+def _far_split(model: Any) -> None:
+    tree = (model.get("oblivious_trees") or model["trees"])[0]
+    (tree["split"] if "split" in tree else tree["splits"][0])["split_index"] = 10**8
+
+
+def _lost_leaf(model: Any) -> None:
+    if "trees" in model:
+        model["trees"][-1] = {"value": [], "weight": 1}
+    else:
+        model["oblivious_trees"][-1]["leaf_values"].pop()
+
+
+def _no_bias(model: Any) -> None:
+    model["scale_and_bias"] = []
+
+
+@pytest.mark.parametrize("policy", ["SymmetricTree", "Depthwise"])
+@pytest.mark.parametrize("damage", [_far_split, _lost_leaf, _no_bias])
+def test_a_json_of_catboost_is_checked_before_it_is_loaded(
+    tmp_path: Path, damage: Callable[[Any], None], policy: str
+) -> None:
+    """Loading it would end the process."""
+    path = tmp_path / "model.json"
+    _shaped(path, policy)
+    model = json.loads(path.read_text())
+    damage(model)
+    path.write_text(json.dumps(model))
+    with pytest.raises(ModelFileError):
         load_model(path)
 
 

@@ -7,6 +7,8 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
+from typing import TypeGuard
 
 from pgscore.compiler.ir import TOLERANCE
 
@@ -107,14 +109,13 @@ def compare(  # noqa: PLR0913
     """The answers of the model against those of one function, row by row; `exact` for labels.
 
     NULL agrees with NULL alone, and an array of nothing but NULL is NULL. Numbers agree within `tolerance` of the
-    larger one, or of a thousandth of the median answer: a sum that all but cancels has no digits left. Below 1e-299
-    they are 0.
+    larger one, or of a thousandth of the median answer, of an array's also of that in the same place: a sum that all
+    but cancels has no digits left. Below 1e-299 they are 0.
     """
-    sizes = [abs(number) for answer in expected for number in _numbers(answer)]
-    floor = 0.0 if exact or not sizes else statistics.median(sizes) * _FLOOR
+    floors = [] if exact else _floors(expected)
     largest, wrong = 0.0, []
     for row, (one, other) in enumerate(zip(expected, actual, strict=True)):
-        difference = _difference(one, other, floor, exact)
+        difference = _difference(one, other, floors, exact)
         if difference <= tolerance:
             largest = max(largest, difference)
         else:
@@ -124,25 +125,34 @@ def compare(  # noqa: PLR0913
     return FunctionParity(method, len(expected), len(wrong), largest, columns=columns)
 
 
-def _numbers(answer: object) -> list[float]:
-    values = answer if isinstance(answer, list) else [answer]
-    return [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
+def _floors(answers: Sequence[object]) -> list[float]:
+    """For each place of the answers, the size of which a number counts as nothing beside the others."""
+    lists = [answer if isinstance(answer, list) else [answer] for answer in answers]
+    places = [list(map(abs, filter(_is_number, place))) for place in zip_longest(*lists)]
+    every = [size for place in places for size in place]
+    typical = statistics.median(every) if every else 0.0
+    return [_FLOOR * max(typical, statistics.median(place) if place else 0.0) for place in places]
 
 
-def _difference(one: object, other: object, floor: float, exact: bool) -> float:
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _difference(one: object, other: object, floors: Sequence[float], exact: bool) -> float:
     """Relative difference; infinite where no tolerance helps."""
     one, other = _null(one), _null(other)
     if isinstance(one, list) and isinstance(other, list):
         if len(one) != len(other):
             return math.inf
-        return max((_difference(a, b, floor, exact) for a, b in zip(one, other, strict=True)), default=0.0)
+        pairs = zip_longest(one, other, floors[: len(one)], fillvalue=0.0)
+        return max((_difference(a, b, [floor], exact) for a, b, floor in pairs), default=0.0)
     if one == other and type(one) is type(other):
         return 0.0
     if exact or not isinstance(one, (int, float)) or not isinstance(other, (int, float)):
         return math.inf
     if not math.isfinite(other):
         return math.inf
-    scale = max(abs(one), abs(other), floor)
+    scale = max(abs(one), abs(other), *floors[:1])
     return abs(one - other) / scale if scale > _NOTHING else 0.0
 
 

@@ -56,6 +56,20 @@ def test_different(one: object, other: object) -> None:
     assert math.isfinite(verdict.max_difference)
 
 
+def test_a_place_of_an_array_has_its_own_size() -> None:
+    """Beside flags that are mostly 0, a sum that cancels out is nothing beside other such sums, and a flag is not."""
+
+    def differs(place: int, by: float) -> bool:
+        expected = [[0.0, 0.0, 1.0, 50.0] for _ in range(9)] + [[0.0, 0.0, 0.0, 0.0]]
+        actual = [list(row) for row in expected]
+        actual[-1][place] += by
+        return not compare("transform(X)", expected, actual, [""] * 10, exact=False).passed
+
+    assert not differs(3, 1e-12)
+    assert differs(3, 1e-9)
+    assert differs(0, 1e-12)
+
+
 def test_labels_are_equal_or_not() -> None:
     assert judge("yes", "yes", exact=True).passed
     assert not judge("yes", "no", exact=True).passed

@@ -29,7 +29,7 @@ docs: $(VENV)/.dev
 
 parity: $(VENV)/.dev
 	scripts/debian-packages.sh
-	PGSCORE_REQUIRE_ALL=1 PGSCORE_WRITE_PARITY=1 $(BIN)/python -m pytest $(PYTEST_ARGS) tests/campaign/test_campaign.py
+	PGSCORE_REQUIRE_ALL=1 PGSCORE_CAMPAIGN=full PGSCORE_WRITE_PARITY=1 $(BIN)/python -m pytest $(PYTEST_ARGS) tests/campaign/test_campaign.py
 	$(BIN)/python docs/build_estimators.py
 
 bench: $(VENV)/.dev

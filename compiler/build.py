@@ -46,8 +46,7 @@ def build(  # noqa: PLR0913 - keywords
     _check_signature(program, parameters)
     planned = plans(program)
     program = prune(program, _outputs_of(program, planned))
-    whole = frozenset(i for i, p in enumerate(parameters) if p.type in WHOLE)
-    simple = simplify(program, whole)
+    simple = simplified(program, parameters)
     probed, reached = probes(program), paths(program)
     parts = [node for node in program.nodes if isinstance(node, ir.Subgraph)]
     if parts:
@@ -87,6 +86,11 @@ def build(  # noqa: PLR0913 - keywords
         program.tolerance,
         program.approximation,
     )
+
+
+def simplified(program: ir.Program, parameters: Sequence[Parameter]) -> ir.Program:
+    """The program as SQL renders it for columns of these types."""
+    return simplify(program, frozenset(i for i, p in enumerate(parameters) if p.type in WHOLE))
 
 
 def default_parameters(program: ir.Program) -> tuple[Parameter, ...]:

@@ -25,11 +25,15 @@ from .node_facts import FACTS
 
 @dataclass(frozen=True)
 class Guard:
-    """The row is refused unless the value lies in [low, high], or is missing where `missing` allows."""
+    """The row is refused unless the value lies in [low, high], or is missing where `missing` allows.
+
+    `own` as in `ir.Check`: the guard is against overflow, and the model may go on.
+    """
 
     low: float
     high: float
     missing: bool
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,22 @@ def analyse(program: ir.Program, parameters: Sequence[Parameter], *, guarded: bo
     return facts
 
 
+def with_overflow_checks(program: ir.Program, parameters: Sequence[Parameter]) -> ir.Program:
+    """The program with a Check of its `own` for each guard against overflow: the reference then refuses as SQL does.
+
+    As for `analyse`, the Checks of the program stand right behind what they read.
+    """
+    bounds = limits(program)
+    checks = [
+        ir.Check((ref,), -limit, limit, missing=True, own=True)
+        for ref, limit in bounds.items()
+        if isinstance(program.nodes[ref.node], ir.Input) and limit < FINITE
+    ]
+    for ref, guards in analyse(program, parameters).computed.items():
+        checks += [ir.Check((ref,), g.low, g.high, g.missing, own=True) for g in guards if g.own]
+    return replace(program, nodes=program.nodes + tuple(checks))
+
+
 def _input_guard(program: ir.Program, ref: Ref, fact: Fact, limit: float) -> Guard | None:
     """The Checks of an input and its limit against overflow as one guard; None where its type says enough."""
     low, high, missing, guarded = -math.inf, math.inf, True, False
@@ -114,7 +134,7 @@ def _keep_within(facts: Facts, ref: Ref, limit: float) -> None:
     """Guards a computed column that could exceed its limit."""
     fact = facts.of[ref]
     if max(-fact.low, fact.high) > limit:
-        guard = Guard(-limit, limit, True)
+        guard = Guard(-limit, limit, True, own=True)
         facts.computed.setdefault(ref, []).append(guard)
         facts.of[ref] = _narrow(fact, guard)
 

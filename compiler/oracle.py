@@ -21,8 +21,10 @@ from sklearn.preprocessing import LabelBinarizer
 
 from pgscore.errors import UsageError
 
-from .artifact import Function, Parameter, SqlType
+from .artifact import Function, Parameter, SqlType, Strategy
 from .backends.numpy import overflows, refuses
+from .build import simplified
+from .facts import with_overflow_checks
 from .frontends import to_program
 from .frontends.compose import input_names
 from .ir import Column, Dtype, Label
@@ -46,9 +48,19 @@ class _Taken:
 
 
 class Oracle:
-    """A fitted model that answers for SQL-ish rows: columns of float, int, bool, str and None, by parameter name."""
+    """A fitted model that answers for SQL-ish rows: columns of float, int, bool, str and None, by parameter name.
 
-    def __init__(self, estimator: Any, parameters: Sequence[Parameter], functions: Sequence[Function]) -> None:
+    With `strategy` a row has no answer either where a number beyond 1e37 makes that strategy refuse it for overflow:
+    SQL refuses a little before the arithmetic leaves the doubles.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        parameters: Sequence[Parameter],
+        functions: Sequence[Function],
+        strategy: Strategy | None = None,
+    ) -> None:
         self._estimator = estimator
         self._types = {parameter.name: parameter.type for parameter in parameters}
         self._functions = tuple(functions)
@@ -60,6 +72,11 @@ class Oracle:
         if unknown:
             raise ValueError(f"the model has no column {unknown[0]!r}")
         self._program = to_program(estimator)
+        self._in_sql = None
+        if strategy in (Strategy.SQL, Strategy.PLPGSQL):
+            types = [self._types[column.name] for column in self._program.columns]
+            known = [Parameter(c.name, t) for c, t in zip(self._program.columns, types, strict=True)]
+            self._in_sql = with_overflow_checks(simplified(self._program, known), known)
         columns = self._program.columns
         self._none = frozenset(column.name for column in columns if column.none)
         self._objects = frozenset(column.name for column in columns if column.objects)
@@ -120,8 +137,8 @@ class Oracle:
                     gaps.setdefault(row, set()).add((name, gap))
                 if _is_huge(value):
                     huge.add(row)
-        overflown: Sequence[bool] = overflows(self._program, arrays).tolist() if huge else refused
-        asked = [row for row in range(n_rows) if not (overflown[row] and row in huge)]
+        overflown = self._overflown(arrays, sorted(huge))
+        asked = [row for row in range(n_rows) if row not in overflown]
         good = None
         for taken in self._bisect(columns, [row for row in asked if row not in gaps and row not in huge], refused):
             good = taken.rows[0]
@@ -136,6 +153,16 @@ class Oracle:
             spoilers = self._spoilers(columns, good, set().union(*(gaps[row] for row in with_gaps)))
             with_gaps = [row for row in with_gaps if not gaps[row] & spoilers]
         yield from self._bisect(columns, with_gaps, refused)
+
+    def _overflown(self, arrays: Mapping[str, npt.NDArray[Any]], rows: Sequence[int]) -> set[int]:
+        """Those of the rows whose arithmetic leaves the doubles."""
+        if not rows:
+            return set()
+        some = {name: values[rows] for name, values in arrays.items()}
+        found = overflows(self._program, some)
+        if self._in_sql is not None:
+            found = found | overflows(self._in_sql, some)
+        return {row for row, overflown in zip(rows, found.tolist(), strict=True) if overflown}
 
     def _arrays(self, columns: Columns) -> dict[str, npt.NDArray[Any]]:
         """The rows as backends/numpy.py takes them."""

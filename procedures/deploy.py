@@ -132,7 +132,7 @@ class _Run:
             for statement in functions:
                 self._execute(statement)
         with self._stage("check", "comparing with the model's own answers"):
-            oracle = Oracle(model.estimator, artifact.parameters, artifact.functions)
+            oracle = Oracle(model.estimator, artifact.parameters, artifact.functions, artifact.strategy)
             report, cases = gate(
                 self.connection, artifact, name=self.name, version=version, table=binding.table, oracle=oracle
             )

@@ -295,11 +295,13 @@ def _all_versions(connection: Any) -> list[tuple[str, int]]:
 
 def _oracle(connection: Any, model: str, version: int, loaded: LoadedModel) -> Oracle:
     """The model in the file. Raises UsageError unless it is the very file that the version was deployed from."""
+    from pgscore.compiler.artifact import Strategy
     from pgscore.compiler.oracle import Oracle
     from pgscore.procedures.lifecycle import show as read
     from pgscore.procedures.verify import subject
 
-    if read(connection, model, version).model_sha256 != loaded.sha256:
+    details = read(connection, model, version)
+    if details.model_sha256 != loaded.sha256:
         raise UsageError(f"{loaded.path} is not the file that {model} version {version} was deployed from")
     found = subject(connection, model, version)
-    return Oracle(loaded.estimator, found.parameters, found.functions)
+    return Oracle(loaded.estimator, found.parameters, found.functions, Strategy(details.strategy))

@@ -69,9 +69,9 @@ class Dataset:
         """What models learn: "number", "count" (never negative), "numbers", "classes", "codes", "two", "sets"."""
         level = self.level()
         rank = np.argsort(np.argsort(level))
-        # Two classes are of unlike size: between equal ones a linear model's mean row lies on the very boundary.
+        # Classes are of unlike size: between equal ones a linear model's mean row lies on the very boundary.
         halves = (rank > 0.55 * len(rank)).astype(np.int64)
-        codes = halves if self.classes == 2 else rank * self.classes // len(rank)
+        codes = halves if self.classes == 2 else ((rank / len(rank)) ** 0.85 * self.classes).astype(np.int64)
         match kind:
             case "number":
                 return level * 12.5 - 3

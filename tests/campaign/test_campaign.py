@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pgscore.compiler.artifact import Strategy
 from pgscore.compiler.frontends import FRONTENDS
 
 from . import harness
@@ -49,7 +50,7 @@ def test_every_way_gives_the_models_answers(
 ) -> None:
     model = fitted(class_of(key), recipe(key), data)
     case = harness.prepare(model, data)
-    given = case.expected[case.onnx.functions[0].suffix]
+    given = case.expected[Strategy.ONNX][case.onnx.functions[0].suffix]
     assert sum(answer is not None for answer in given) > len(given) / 4, "the model refuses nearly all rows"
     found = {
         "numpy": case.differences(case.onnx, harness.by_numpy(case)),

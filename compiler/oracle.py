@@ -44,7 +44,7 @@ class _Taken:
 
     rows: Sequence[int]
     batch: Any
-    values: dict[str, npt.NDArray[Any]]
+    answers: dict[str, list[Any]]
 
 
 class Oracle:
@@ -100,20 +100,27 @@ class Oracle:
 
     def _call(self, function: Function, taken: _Taken) -> list[object | None]:
         method, column = _parse(function.method)
-        if method not in taken.values:
-            taken.values[method] = self._ask(method, taken.batch)
-        values = taken.values[method]
-        if column is not None:
-            values = values[:, column]
-        if values.ndim == 2 and values.shape[1] == 1 and not function.result.endswith("[]"):
-            values = values[:, 0]
-        return [_answer(value) for value in values.tolist()]
+        if method not in taken.answers:
+            taken.answers[method] = self._ask_about_all(method, taken.batch)
+        scalar = not function.result.endswith("[]")
+        return [None if row is None else _answer(_picked(row, column, scalar)) for row in taken.answers[method]]
 
-    def _ask(self, method: str, batch: Any) -> npt.NDArray[Any]:
+    def _ask(self, method: str, batch: Any) -> list[Any]:
+        """What the method answers, row by row. Raises what the model raises."""
         ask = getattr(self._estimator, method)
         if isinstance(self._estimator, LabelBinarizer):  # its columns depend on the other labels of a call
-            return np.vstack([_dense(ask(batch[[row]])) for row in range(len(batch))])
-        return _dense(ask(batch))
+            return [_dense(ask(row)).tolist()[0] for row in _rows(batch)]
+        answers: list[Any] = _dense(ask(batch)).tolist()
+        return answers
+
+    def _ask_about_all(self, method: str, batch: Any) -> list[Any]:
+        """As `_ask`, with None for the rows that this method refuses although the first one takes them."""
+        try:
+            return self._ask(method, batch)
+        except ValueError:
+            if len(batch) == 1:
+                return [None]
+            return [answer for row in _rows(batch) for answer in self._ask_about_all(method, row)]
 
     # Which rows the model takes. It raises for a whole batch where one row is bad, so bad rows have to be found.
 
@@ -292,6 +299,18 @@ def _dense(values: Any) -> npt.NDArray[Any]:
     if isinstance(values, list):  # the probabilities of several targets
         return np.hstack(values)
     return np.asarray(values.toarray() if hasattr(values, "toarray") else values)
+
+
+def _rows(batch: Any) -> Iterator[Any]:
+    """Each row as a batch of its own."""
+    taken = batch.iloc if hasattr(batch, "iloc") else batch
+    return (taken[[row]] for row in range(len(batch)))
+
+
+def _picked(row: Any, column: int | None, scalar: bool) -> Any:
+    if column is not None:
+        return row[column]
+    return row[0] if scalar and isinstance(row, list) and len(row) == 1 else row
 
 
 def _gap(value: object) -> str:

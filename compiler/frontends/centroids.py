@@ -14,6 +14,8 @@ from .classes import kind, labels_of
 
 SQUARED = math.sqrt(ir.FINITE)
 """Coordinates beyond it have no square; scikit-learn has no score for such rows, and takes the first class."""
+ROUNDING = 16 * float(np.finfo(np.float64).eps)
+"""What the mean of equal numbers may differ from them by, relative."""
 HUGE = 1e280
 """Still without a square in units of any spread, and a double in units of a small one."""
 
@@ -32,13 +34,15 @@ def nearest_centroid(estimator: Any, columns: ir.Block, builder: Builder) -> Pre
     if not (prior > 0).all():
         builder.refuse("a class has the prior probability 0", "leave the class out")
     rows = builder.finite(columns)
-    centres, spread = np.asarray(estimator.centroids_, dtype=float), np.asarray(estimator.within_class_std_dev_)
-    spread = np.where(spread != 0, spread, 1.0).ravel()
+    centres, known = np.asarray(estimator.centroids_, dtype=float), np.ravel(estimator.within_class_std_dev_)
+    spread = np.where(known != 0, known, 1.0)
     euclidean = estimator.metric == "euclidean"
     uniform = bool(np.isclose(prior, 1 / n).all())
     scores: ir.Block = ()
     scaled: ir.Block = ()
     if euclidean or not uniform:
+        if ((known > 0) & (known <= ROUNDING * np.abs(centres).max(axis=0))).any():
+            builder.refuse("a column is constant within each class but for rounding", "leave the column out")
         scaled = builder.add(ir.Clip(rows, -HUGE, HUGE))
         scaled = builder.add(ir.Standardize(scaled, np.zeros(len(rows)), spread))
         distances = _distances(builder, scaled, centres / spread, squares=euclidean)

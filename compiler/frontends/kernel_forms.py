@@ -15,6 +15,8 @@ from ..ir import kernels
 from .builder import Builder
 
 MAX_EXPONENT = 10
+KNOWN_ROWS = 200
+"""Training rows from which the size of a model's terms is taken."""
 LIKELY_TOLERANCE = 1e-4
 """A model that loses more digits than this is no model of its data any more."""
 
@@ -139,20 +141,20 @@ def say_digits(  # noqa: PLR0913, PLR0917 - a sum, its rounding, and what to do 
     weights: Values,
     bias: Values,
     noise: float = 1.0,
-    advice: str = "train with more noise (alpha)",
+    advice: str | None = "train with more noise (alpha)",
 ) -> None:
     """Says how many digits the model itself keeps, where large terms of either sign cancel in its sums.
 
     `similarities` (n_rows, n_points) are those of rows that the model knows, `weights` (width, n_points). A sum of
     doubles is right to about one unit in the last place of its largest terms; each kernel has a rounding error of
-    `noise` such units of its own. Refuses a model whose answers are mostly that error.
+    `noise` such units of its own. Refuses a model whose answers are mostly that error, with the advice if there is one.
     """
     weights = np.atleast_2d(weights)
     size = np.abs(similarities) @ np.abs(weights).T + np.abs(bias)
     answers = np.median(np.abs(similarities @ weights.T + bias), axis=0)
     with np.errstate(all="ignore"):
         tolerance = float(np.max(8 * np.finfo(float).eps * (1 + noise) * np.median(size, axis=0) / answers))
-    if not tolerance <= LIKELY_TOLERANCE:
+    if advice is not None and not tolerance <= LIKELY_TOLERANCE:
         builder.refuse("its coefficients are so large that rounding decides its answers", advice)
-    if tolerance > ir.TOLERANCE:
+    if ir.TOLERANCE < tolerance <= LIKELY_TOLERANCE:
         builder.approximate(tolerance, "large terms of its sum over the training rows cancel, and with them digits")

@@ -9,14 +9,12 @@ from sklearn.decomposition import KernelPCA
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
 from sklearn.kernel_approximation import Nystroem
 from sklearn.kernel_ridge import KernelRidge
+from sklearn.metrics.pairwise import pairwise_kernels
 
 from .. import ir
 from ..ir import kernels
 from .builder import Builder, Frontend, Predictions
-from .kernel_forms import add, dense, of_gaussian_process, pairwise, say_digits
-
-KNOWN_ROWS = 200
-"""Training rows from which the size of a model's terms is taken."""
+from .kernel_forms import KNOWN_ROWS, add, dense, of_gaussian_process, pairwise, say_digits
 
 
 def kernel_ridge(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
@@ -53,6 +51,11 @@ def nystroem(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
     """The kernels of the chosen rows, times a matrix."""
     form = _pairwise(estimator, estimator._get_kernel_params(), builder)
     weights = np.asarray(estimator.normalization_, dtype=float)
+    points = estimator.components_
+    params = estimator._get_kernel_params()
+    known = pairwise_kernels(points[:KNOWN_ROWS], points, metric=estimator.kernel, filter_params=True, **params)
+    advice = "take fewer components, or others: some are all but combinations of the rest"
+    say_digits(builder, known, weights, np.zeros(len(weights)), _noise(form, dense(points)), advice)
     return add(builder, columns, form, estimator.components_, weights, np.zeros(len(weights)))
 
 

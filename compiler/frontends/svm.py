@@ -10,13 +10,14 @@ import itertools
 from typing import Any
 
 import numpy as np
+from sklearn.metrics.pairwise import pairwise_kernels
 from sklearn.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
 
 from .. import ir
 from ..ir import kernels
 from .builder import Builder, Frontend, Predictions
 from .classes import kind, labels_of, votes_and_confidence
-from .kernel_forms import add, dense, pairwise
+from .kernel_forms import KNOWN_ROWS, add, dense, pairwise, say_digits
 
 LEAST_PROBABILITY = 1e-7
 """libsvm clips the probabilities of pairs."""
@@ -46,6 +47,7 @@ def classifier(estimator: Any, columns: ir.Block, builder: Builder) -> Predictio
 
 def regressor(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
     """The weighted sum of kernels, plus the intercept."""
+    _say_digits(estimator, dense(estimator._dual_coef_), builder)
     return Predictions(ir.ModelKind.REGRESSOR, _decision(estimator, columns, builder))
 
 
@@ -81,7 +83,21 @@ def _pairs(estimator: Any, columns: ir.Block, builder: Builder) -> ir.Block:
         weights[row, vectors[i]] = dual[j - 1, vectors[i]]
         weights[row, vectors[j]] = dual[i, vectors[j]]
     form = _form(estimator, builder)
+    _say_digits(estimator, weights, builder)
     return add(builder, columns, form, estimator.support_vectors_, weights, estimator._intercept_)
+
+
+def _say_digits(estimator: Any, weights: ir.FloatArray, builder: Builder) -> None:
+    """Says how many digits its decisions about the support vectors keep. Those of OneClassSVM lie at 0 on purpose.
+
+    Where none are left, its labels may still be right, and the gate judges them.
+    """
+    vectors = estimator.support_vectors_
+    if not len(dense(vectors)):
+        return
+    params = {"gamma": estimator._gamma, "coef0": estimator.coef0, "degree": estimator.degree}
+    known = pairwise_kernels(vectors[:KNOWN_ROWS], vectors, metric=estimator.kernel, filter_params=True, **params)
+    say_digits(builder, known, weights, np.asarray(estimator._intercept_, dtype=float), advice=None)
 
 
 def _signs(n: int) -> ir.FloatArray:

@@ -10,6 +10,7 @@ import importlib
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from sklearn.base import is_classifier, is_regressor
@@ -38,9 +39,9 @@ class Recipe:
     made by hand. `target` is a kind of `Dataset.target`, "" for the default, None for none. `takes` says what it can be
     given: "numbers" (text is encoded before it, gaps filled unless it takes them), "anything", "one" column, "bins"
     (whole numbers from 0 on), "positive" numbers, "labels" in place of the columns. `narrow` ones grow too large with
-    the columns. `skip` maps a data set to the reason why the estimator cannot be trained on it, `limits` a variant of
-    it to the reason why its answers differ there, which the gate of a deploy would find. `fit` trains in another way
-    than `fit(X, y)`.
+    the columns. `skip` maps patterns of names of variants (variants.py) to the reason why the estimator cannot be
+    trained on them, `limits` to the reason why its answers differ there, which the gate of a deploy would find; of the
+    reasons BY_CHANCE they differ on one processor and not on another. `fit` trains in another way than `fit(X, y)`.
     """
 
     base: Options = field(default_factory=dict)
@@ -52,6 +53,19 @@ class Recipe:
     skip: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, str] = field(default_factory=dict)
     fit: Callable[[Any, Any, Any], Any] | None = None
+
+
+CANCELS = "large terms of its sum cancel, and with them all digits"
+TIE = "a row lies on the boundary of two classes, to the last bit"
+EQUALLY_FAR = "training rows lie equally far, of which scikit-learn takes any"
+NARROW_KERNEL = "its kernel is so narrow that every row is far from all others"
+BY_CHANCE = frozenset({CANCELS, TIE, EQUALLY_FAR, NARROW_KERNEL})
+"""What rounding decides, of which every processor has its own."""
+
+
+def matching(reasons: Mapping[str, str], name: str) -> str:
+    """The reason of the first pattern that the name matches; "" where none does."""
+    return next((reason for pattern, reason in reasons.items() if fnmatchcase(name, pattern)), "")
 
 
 def class_of(key: Any) -> Any:

@@ -16,7 +16,7 @@ from sklearn.base import ClassifierMixin
 
 from .datasets import DATASETS, Dataset
 from .estimators import recipe
-from .recipes import class_of, name_of
+from .recipes import class_of, matching, name_of
 
 FULL = os.environ.get("PGSCORE_CAMPAIGN") == "full"
 CLASSES = ((2, "text"), (2, "int"), (2, "bool"), (3, "text"), (3, "int"), (10, "text"), (10, "int"))
@@ -24,9 +24,10 @@ CLASSES = ((2, "text"), (2, "int"), (2, "bool"), (3, "text"), (3, "int"), (10, "
 
 def variants(key: Any) -> dict[str, Dataset]:
     """The data sets that an estimator of FRONTENDS is trained on, by what tells them apart."""
-    found = {name: data for name, data in DATASETS.items() if name not in recipe(key).skip}
+    found = dict(DATASETS)
     if FULL:
-        found |= {name: data for data in list(found.values()) for name, data in _more(key, data)}
+        found |= {name: data for given in DATASETS.values() for name, data in _more(key, given)}
+    found = {name: data for name, data in found.items() if not matching(recipe(key).skip, name)}
     return {name: data.of_labels() for name, data in found.items()} if recipe(key).takes == "labels" else found
 
 

@@ -24,7 +24,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from pgscore.compiler import ir
 from pgscore.compiler import oracle as oracle_module
-from pgscore.compiler.artifact import Function, Parameter, SqlType, Template
+from pgscore.compiler.artifact import Function, Parameter, SqlType, Strategy, Template
 from pgscore.compiler.frontends import to_program
 from pgscore.compiler.oracle import Oracle
 from pgscore.errors import UsageError
@@ -254,6 +254,35 @@ def test_a_label_behind_an_infinite_decision_is_no_answer() -> None:
     answers = oracle.answers({"x0": [1.0, 1e300, 1e290]})
     assert answers["label"] == ["b", None, "b"]
     assert answers["decision"][1] is None
+
+
+def test_a_method_that_refuses_what_the_first_one_takes_has_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer_for = LogisticRegression.predict
+
+    def picky(self: Any, rows: Any) -> Any:
+        if (rows > 5).any():
+            raise ValueError
+        return answer_for(self, rows)
+
+    model = LogisticRegression().fit(np.array([[0.0], [1.0], [9.0]]), ["a", "b", "b"])
+    monkeypatch.setattr(LogisticRegression, "predict", picky)
+    answers = Oracle(model, parameters(x0=SqlType.DOUBLE), functions(PROBA, LABEL)).answers(
+        {"x0": [0.0, 7.0, 1.0, 8.0]}
+    )
+    assert [label is None for label in answers["label"]] == [False, True, False, True]
+    assert all(answer is not None for answer in answers[""])
+
+
+def test_sql_refuses_a_little_before_the_end_of_the_doubles() -> None:
+    """1e300 times 1e8 is a double; SQL's limit of a sum of two is half of it, whatever the other term."""
+    model = LinearRegression().fit(np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 5.0]]), np.array([0.0, 1.0, 9.0]))
+    model.coef_ = np.array([1e8, 1.0])
+    types, function = parameters(x0=SqlType.DOUBLE, x1=SqlType.DOUBLE), functions(PREDICT)
+    rows = {"x0": [1.0, 1e300, 1e290], "x1": [1.0, 1.0, 1.0]}
+    assert [a is None for a in Oracle(model, types, function).answers(rows)[""]] == [False, False, False]
+    assert [a is None for a in Oracle(model, types, function, Strategy.ONNX).answers(rows)[""]] == [False] * 3
+    in_sql = Oracle(model, types, function, Strategy.SQL).answers(rows)[""]
+    assert [answer is None for answer in in_sql] == [False, True, False]
 
 
 def test_only_overflow_makes_the_answer_for_a_huge_number_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -221,6 +221,18 @@ def test_an_error_on_real_rows_alone_is_a_failure(shared: Any) -> None:
     assert report.functions[""].error == "raises SQLSTATE 22012 (division_by_zero) when called with a row of the table"
 
 
+def test_a_row_that_sql_refuses_before_the_model_overflows_is_no_difference(shared: Any) -> None:
+    """1e300 is among the made-up values of a column; times this weight it is a double, which SQL does not risk."""
+    model = LinearRegression().fit(customers()[["charge", "tenure"]], customers().charge)
+    model.coef_ = np.array([1e8, 1.0])
+    deployed = compiled(shared, model)
+    report, _ = deployed.gate(deployed.artifact)
+    assert report.passed, report.summary()
+    answers = {"charge": [1e300], "tenure": [1]}
+    artifact = deployed.artifact
+    assert Oracle(model, artifact.parameters, artifact.functions).answers(answers)[""] == [pytest.approx(1e308)]
+
+
 # Rows.
 
 

@@ -88,6 +88,17 @@ def test_nystroem(options: dict[str, Any]) -> None:
     assert_parity(model, rows_to_score(FRAME), rtol=1e-9, atol=1e-12)
 
 
+def test_nystroem_says_how_many_digits_it_keeps_of_dependent_components() -> None:
+    """Five components of a linear kernel of two columns: three are combinations of the others."""
+    rows = np.random.default_rng(0).normal(size=(60, 2))
+    assert to_program(Nystroem(kernel="linear", n_components=2, random_state=0).fit(rows)).tolerance == ir.TOLERANCE
+    model = Nystroem(kernel="linear", n_components=5, random_state=0).fit(rows)
+    program = assert_parity(model, pd.DataFrame(rows), atol=1e-9)
+    assert ir.TOLERANCE < program.tolerance < 1e-6
+    with pytest.raises(UnsupportedError, match="fewer components"):
+        to_program(Nystroem(kernel="poly", n_components=5, random_state=0).fit(rows[:, :1] * 1e6))
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize(
     "options",

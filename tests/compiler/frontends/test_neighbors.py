@@ -198,3 +198,13 @@ def test_trained_on_a_sparse_matrix() -> None:
 def test_what_has_no_exact_form_is_refused(model: Any, reason: str) -> None:
     with pytest.raises(UnsupportedError, match=reason):
         to_program(fitted(model, "tier"))
+
+
+def test_a_spread_that_is_rounding_is_refused() -> None:
+    """0.1 has no exact mean: scikit-learn divides by what is left. The labels of equal priors do not need it."""
+    rows = np.column_stack([np.arange(9.0), np.full(9, 0.1)])
+    target = np.arange(9) // 3
+    assert (NearestCentroid().fit(rows, target).within_class_std_dev_[1] > 0).all()
+    with pytest.raises(UnsupportedError, match="constant within each class"):
+        to_program(NearestCentroid().fit(rows, target))
+    assert_parity(NearestCentroid(metric="manhattan").fit(rows, target), pd.DataFrame(rows))

@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
 
+from pgscore.compiler import ir
 from pgscore.compiler.frontends import to_program
 from pgscore.errors import UnsupportedError
 from tests.support.customers import NUMBERS, customers, rows_to_score
@@ -105,3 +106,15 @@ def test_a_class_without_weight_is_refused() -> None:
     x, y = customers()[NUMBERS], customers()["tier"]
     with pytest.raises(UnsupportedError, match="no row of any weight"):
         to_program(SVC().fit(x, y, sample_weight=(y != "gold").to_numpy(float)))
+
+
+def test_a_model_says_how_many_digits_it_keeps() -> None:
+    """Far from 0, large coefficients of either sign cancel; libsvm adds them in another order than the program."""
+    rng = np.random.default_rng(0)
+    near = rng.normal(size=(60, 2))
+    flag = near[:, 0] + near[:, 1] / 1000 > 0
+    assert to_program(SVC(kernel="linear", C=1e3).fit(near, flag)).tolerance == ir.TOLERANCE
+    model = SVC(kernel="linear", C=1e3, max_iter=100_000).fit(near + 1000, flag)
+    program = assert_parity(model, pd.DataFrame(near + 1000))
+    assert ir.TOLERANCE < program.tolerance < 1e-5
+    assert "cancel" in program.approximation

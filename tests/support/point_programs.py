@@ -42,10 +42,11 @@ def _block(node: int, width: int) -> ir.Block:
     return tuple(Ref(node, column) for column in range(width))
 
 
-def kernel(form: kernels.Form, points: Any = _POINTS, width: int = 1) -> Program:
-    """A kernel over two columns, its weights about 1."""
+def kernel(form: kernels.Form, points: Any = _POINTS, width: int = 1, *, limit: float = ir.FINITE) -> Program:
+    """A kernel over two columns up to `limit`, its weights about 1."""
     weights = np.linspace(-1.0, 1.25, width * len(points)).reshape(width, -1)
-    return _program(2, ir.Kernel(_block(2, 2), points, weights, np.linspace(0.75, 2, width), form))
+    node = ir.Kernel(_block(2, 2), points, weights, np.linspace(0.75, 2, width), form)
+    return _program(2, node, low=-limit, high=limit)
 
 
 def neighbors(points: Any = _POINTS, values: Any = None, **options: Any) -> Program:
@@ -70,7 +71,8 @@ POINT_PROGRAMS: dict[type[ir.Node], dict[str, Program]] = {
     ir.Kernel: {
         "dot": kernel(kernels.Dot()),
         "polynomial": kernel(kernels.Polynomial(0.5, 1.0, 3)),
-        "tanh": kernel(kernels.Tanh(0.01, -0.5), width=2),
+        # Beyond, a product of two columns is infinite or missing, by the order in which a processor adds.
+        "tanh": kernel(kernels.Tanh(0.01, -0.5), width=2, limit=1e300),
         "gaussian": kernel(kernels.Gaussian(0.3)),
         "gaussian-scales": kernel(_GAUSS, width=3),
         "laplacian": kernel(kernels.Laplacian(0.2)),
@@ -83,7 +85,12 @@ POINT_PROGRAMS: dict[type[ir.Node], dict[str, Program]] = {
         "product": kernel(kernels.Product(kernels.Gaussian(0.002), kernels.RationalQuadratic(1.0, 30.0))),
         "power": kernel(kernels.Power(kernels.Sum(kernels.Dot(), kernels.Uniform(3.0)), 2.0)),
         "many": kernel(kernels.Gaussian(0.05), _MANY),
-        "many-wide": kernel(kernels.Sum(kernels.Matern(2.5, (2.0,)), kernels.Dot()), _MANY, width=3),
+        # Not more of Dot: 150 terms of 10 cancel, and leave a digit less on some processors.
+        "many-wide": kernel(
+            kernels.Sum(kernels.Matern(2.5, (2.0,)), kernels.Product(kernels.Uniform(0.01), kernels.Dot())),
+            _MANY,
+            width=3,
+        ),
         "many-laplacian": kernel(kernels.Laplacian(0.1), _MANY),
         "chunks": kernel(kernels.Gaussian(0.05), np.random.default_rng(5).normal(scale=3, size=(600, 2)), width=2),
     },

@@ -43,7 +43,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from .boosters import BOOSTERS
 from .datasets import Dataset
-from .recipes import CANCELS, EQUALLY_FAR, NARROW_KERNEL, TIE, Options, Recipe
+from .recipes import CANCELS, EQUALLY_FAR, FAR, NARROW_KERNEL, TIE, Options, Recipe
 
 Parameters = dict[str, Any]
 
@@ -246,7 +246,10 @@ RECIPES: dict[Any, Recipe] = {
         base={"n_components": 2},
         options=({}, {"kernel": "rbf"}, {"kernel": "poly", "degree": 2}),
         skip={"tails*": "powers of its columns leave the doubles", "integers-1": "its kernel is 0 everywhere"},
-        limits={"constant": "its kernel is linear and a column constant: a number of 1e20 there is rounding noise"},
+        limits={
+            "constant": "its kernel is linear and a column constant: a number of 1e20 there is rounding noise",
+            "constant-2": CANCELS,
+        },
     ),
     decomposition.NMF: Recipe(takes="positive"),
     decomposition.MiniBatchNMF: Recipe(takes="positive"),
@@ -370,6 +373,7 @@ RECIPES: dict[Any, Recipe] = {
     # Naive Bayes, discriminants, networks.
     naive_bayes.CategoricalNB: Recipe(base={"min_categories": 5}, takes="bins"),
     naive_bayes.MultinomialNB: Recipe(takes="positive"),
+    naive_bayes.GaussianNB: Recipe(limits={"constant*": FAR}),
     naive_bayes.ComplementNB: Recipe(
         takes="positive",
         options=({}, {"norm": True}),

@@ -59,7 +59,8 @@ CANCELS = "large terms of its sum cancel, and with them all digits"
 TIE = "a row lies on the boundary of two classes, to the last bit"
 EQUALLY_FAR = "training rows lie equally far, of which scikit-learn takes any"
 NARROW_KERNEL = "its kernel is so narrow that every row is far from all others"
-BY_CHANCE = frozenset({CANCELS, TIE, EQUALLY_FAR, NARROW_KERNEL})
+FAR = "a column is constant, and a row beside it so unlikely that its probabilities keep nine digits"
+BY_CHANCE = frozenset({CANCELS, TIE, EQUALLY_FAR, NARROW_KERNEL, FAR})
 """What rounding decides, of which every processor has its own."""
 
 

@@ -68,11 +68,11 @@ def _summary(found: list[dict[str, Any]]) -> dict[str, Any]:
         "rows": sum(measured["rows"] for measured in found),
         "difference": _largest(alike),
         "limits": {
-            measured["limit"]: _largest([measured])
-            for measured in sorted(found, key=lambda measured: measured["dataset"])
-            if measured["limit"]
+            limit: _largest([measured for measured in found if measured["limit"] == limit])
+            for limit in sorted({measured["limit"] for measured in found} - {""})
         },
         "tolerance": loosest["tolerance"],
         "approximation": loosest["approximation"],
+        "everywhere": all(measured["approximation"] for measured in found),
         "sql": all("SQL on 18" in measured["differences"] for measured in found),
     }

@@ -169,7 +169,7 @@ def _nearest(  # noqa: PLR0913, PLR0917 - what differs between the estimators
         by = power if metric is Metric.MINKOWSKI else 2.0
         limit = (ir.FINITE / len(columns)) ** (1 / by) / 4
     node = ir.Neighbors(
-        builder.finite(columns, limit=limit),
+        builder.finite(columns, limit=limit, own=limit < ir.FINITE),
         points[order],
         values[order],
         count,

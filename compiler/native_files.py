@@ -1,7 +1,8 @@
 """Model files of LightGBM, XGBoost and CatBoost. They hold numbers and names, so that loading one runs no code of it.
 
 The libraries follow the indices in a file without a look; `read` compiles the model before anything predicts, which
-proves each of them. LightGBM does so while it reads, up to the end of the process: its text is checked before.
+proves each of them. LightGBM and XGBoost do so while they read, up to the end of the process: that LightGBM's text and
+XGBoost's JSON or UBJSON are whole is checked before.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 
 from pgscore.errors import UnsupportedError
 
+from . import ubjson
 from .frontends import to_program
 from .frontends.lightgbm import check
 from .frontends.parts import parts
@@ -129,6 +131,10 @@ def _lists(block: bytes) -> dict[bytes, list[bytes]]:
 def _xgboost(content: bytes) -> Any:
     """What XGBoost's scikit-learn wrapper wrote is a wrapper again, with its labels 0, 1, …"""
     xgboost = importlib.import_module("xgboost")
+    if content.startswith(b"{L"):
+        ubjson.check(content)
+    else:
+        json.loads(content)
     booster = xgboost.Booster()
     booster.load_model(bytearray(content))
     wrote = json.loads(booster.attr("scikit_learn") or "{}").get("_estimator_type")

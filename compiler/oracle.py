@@ -110,7 +110,10 @@ class Oracle:
         ask = getattr(self._estimator, method)
         if isinstance(self._estimator, LabelBinarizer):  # its columns depend on the other labels of a call
             return [_dense(ask(row)).tolist()[0] for row in _rows(batch)]
-        answers: list[Any] = _dense(ask(batch)).tolist()
+        values = _dense(ask(batch))
+        if values.ndim == 1 and len(values) != len(batch) == 1:  # SparsePCA, of one row
+            values = values[np.newaxis]
+        answers: list[Any] = values.tolist()
         return answers
 
     def _ask_about_all(self, method: str, batch: Any) -> list[Any]:

@@ -25,8 +25,6 @@ SINGLE = (1e-5, 3e-4)
 float32 has an absolute error of 6e-8 of the terms of a sum, and of 1 - p. The gate counts a number as nothing below a
 thousandth of the median (procedures/parity.py), where that error is 6e-5, or 1.2e-4 for one of two classes.
 """
-_MARGIN = 1 / 3
-"""The share of a smaller tolerance that made-up rows may use up: a user's rows may differ by more."""
 _ROWS = 300
 
 
@@ -67,10 +65,9 @@ def _imported(estimator: OnnxModel) -> ir.Program:
             found = builder.finish(_in_nodes(estimator, builder.inputs, builder, tolerance))
         except (UnsupportedError, ValueError) as error:
             raise NotImportedError(str(error)) from error
-        rounds, last = found.tolerance == tolerance, tolerance == SINGLE[-1]
-        if _gives_the_same(estimator, found, _MARGIN if rounds and not last else 1.0):
+        if _gives_the_same(estimator, found):
             return found
-        if not rounds:
+        if found.tolerance < tolerance:
             break
     raise NotImportedError("in SQL it would round otherwise")
 
@@ -211,8 +208,8 @@ def _predictions(
 # Whether the nodes give the graph's answers.
 
 
-def _gives_the_same(estimator: OnnxModel, candidate: ir.Program, share: float) -> bool:
-    """Whether the nodes answer made-up rows as the graph does, within this share of the program's tolerance."""
+def _gives_the_same(estimator: OnnxModel, candidate: ir.Program) -> bool:
+    """Whether the nodes answer made-up rows as the graph does."""
     rows = _rows(estimator, candidate)
     columns = {
         column.name: rows[:, list(estimator.feature_names_in_).index(column.name)] for column in candidate.columns
@@ -232,7 +229,7 @@ def _gives_the_same(estimator: OnnxModel, candidate: ir.Program, share: float) -
             want = found[:, list(answer.columns)]
             if answer.labels is not None:
                 want = indices(answer, want)
-            tolerance = 0.0 if answer.labels is not None else share * candidate.tolerance
+            tolerance = 0.0 if answer.labels is not None else candidate.tolerance
             if not all(_agree(got[answer.method][part], want[part], tolerance) for part in parts):
                 return False
     return True

@@ -27,7 +27,7 @@ from .build import simplified
 from .facts import with_overflow_checks
 from .frontends import to_program
 from .frontends.compose import input_names
-from .ir import Column, Dtype, Label
+from .ir import Column, Dtype, Label, Method
 from .onnx_model import OnnxModel
 
 Columns = Mapping[str, Sequence[object]]
@@ -92,10 +92,13 @@ class Oracle:
         given: Answers = {f.suffix: [None] * n_rows for f in self._functions}
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            for taken in self._accepted(columns, n_rows):
+            arrays = self._arrays(columns)
+            overflown = self._overflown(columns, arrays)
+            for taken in self._accepted(columns, arrays, n_rows, set.intersection(*overflown.values())):
                 for function in self._functions:
+                    without = overflown[function.suffix]
                     for row, answer in zip(taken.rows, self._call(function, taken), strict=True):
-                        given[function.suffix][row] = answer
+                        given[function.suffix][row] = None if row in without else answer
         return given
 
     def _call(self, function: Function, taken: _Taken) -> list[object | None]:
@@ -120,40 +123,36 @@ class Oracle:
         """As `_ask`, with None for the rows that this method refuses although the first one takes them."""
         try:
             return self._ask(method, batch)
-        except ValueError:
+        except (ValueError, IndexError):
             if len(batch) == 1:
                 return [None]
             return [answer for row in _rows(batch) for answer in self._ask_about_all(method, row)]
 
     # Which rows the model takes. It raises for a whole batch where one row is bad, so bad rows have to be found.
 
-    def _accepted(self, columns: Columns, n_rows: int) -> Iterator[_Taken]:
-        """Batches of rows that the model takes whole.
+    def _accepted(
+        self, columns: Columns, arrays: Mapping[str, npt.NDArray[Any]], n_rows: int, without: set[int]
+    ) -> Iterator[_Taken]:
+        """Batches of rows that the model takes whole; none of those `without` an answer is asked about.
 
         Rows with a missing, infinite or huge value come apart from the others: they are the ones that models refuse,
         and a gap changes the dtype of a frame's column. scikit-learn checks values one by one, so a missing value that
         spoils an accepted row spoils every row: one call settles all rows that have it in that column.
-
-        Nothing is asked about a row in which a huge number makes the model's arithmetic leave the doubles: scikit-learn
-        goes on with infinities and NaN there, and may still give a label, of no meaning.
         """
-        arrays = self._arrays(columns)
         refused: Sequence[bool] = refuses(self._program, arrays).tolist() if arrays else [False] * n_rows
-        huge: set[int] = set()
+        huge = self._huge(columns)
         gaps: dict[int, set[tuple[str, str]]] = {}
         for name in self._types:
             for row, value in enumerate(columns[name]):
                 if gap := _gap(value):
                     gaps.setdefault(row, set()).add((name, gap))
-                if _is_huge(value):
-                    huge.add(row)
-        overflown = self._overflown(arrays, sorted(huge))
-        asked = [row for row in range(n_rows) if row not in overflown]
+        asked = [row for row in range(n_rows) if row not in without]
         good = None
         for taken in self._bisect(columns, [row for row in asked if row not in gaps and row not in huge], refused):
             good = taken.rows[0]
             yield taken
-        yield from self._bisect(columns, [row for row in asked if row not in gaps and row in huge], refused)
+        for row in (row for row in asked if row not in gaps and row in huge):
+            yield from self._one_by_one(columns, row)
         with_gaps = [row for row in asked if row in gaps]
         if good is not None and with_gaps:
             taken_whole = self._take(columns, with_gaps)
@@ -164,15 +163,27 @@ class Oracle:
             with_gaps = [row for row in with_gaps if not gaps[row] & spoilers]
         yield from self._bisect(columns, with_gaps, refused)
 
-    def _overflown(self, arrays: Mapping[str, npt.NDArray[Any]], rows: Sequence[int]) -> set[int]:
-        """Those of the rows whose arithmetic leaves the doubles."""
-        if not rows:
-            return set()
+    def _huge(self, columns: Columns) -> set[int]:
+        """The rows with a number beyond which arithmetic may leave the doubles."""
+        return {row for name in self._types for row, value in enumerate(columns[name]) if _is_huge(value)}
+
+    def _overflown(self, columns: Columns, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, set[int]]:
+        """For each function the rows whose arithmetic leaves the doubles, in which scikit-learn may go on.
+
+        It does so with infinities and NaN, and may still give a label, of no meaning. A function of SQL computes what
+        it needs, a graph all outputs.
+        """
+        rows = sorted(self._huge(columns))
         some = {name: values[rows] for name, values in arrays.items()}
-        found = overflows(self._program, some)
-        if self._in_sql is not None:
-            found = found | overflows(self._in_sql, some)
-        return {row for row, overflown in zip(rows, found.tolist(), strict=True) if overflown}
+        found: dict[str, set[int]] = {function.suffix: set() for function in self._functions}
+        for function in self._functions if rows else ():
+            if self._in_sql is None:
+                flags = overflows(self._program, some)
+            else:
+                method, _ = _parse(function.method)
+                flags = overflows(self._in_sql, some, self._in_sql.output(Method(method)))
+            found[function.suffix] = {row for row, flag in zip(rows, flags.tolist(), strict=True) if flag}
+        return found
 
     def _arrays(self, columns: Columns) -> dict[str, npt.NDArray[Any]]:
         """The rows as backends/numpy.py takes them."""
@@ -208,6 +219,18 @@ class Oracle:
             elif len(part) > 1:
                 middle = len(part) // 2
                 stack += [part[middle:], part[:middle]]
+
+    def _one_by_one(self, columns: Columns, row: int) -> Iterator[_Taken]:
+        """A row with a huge number, of which one method may raise an error while another answers."""
+        taken = self._take(columns, [row])
+        if taken is None:
+            try:
+                batch = self._batch(columns, [row])
+            except ValueError:
+                return
+            method, _ = _parse(self._functions[0].method)
+            taken = _Taken([row], batch, {method: [None]})
+        yield taken
 
     def _take(self, columns: Columns, rows: Sequence[int]) -> _Taken | None:
         """What the model says to the rows by the first function's method; None where it raises."""

@@ -84,7 +84,7 @@ def settle_checks(program: ir.Program) -> ir.Program:
     for node in program.nodes:
         if isinstance(node, ir.Check):
             for ref in node.inputs:
-                base, allowed = _pull_back(program, ref, _Range(node.low, node.high, node.missing))
+                base, allowed = _pull_back(program, ref, _Range(node.low, node.high, node.missing, node.own))
                 ranges[base] = _merge(ranges.get(base, []), allowed)
     rebuild = _Rebuild(program)
     for position, node in enumerate(program.nodes):
@@ -97,7 +97,7 @@ def settle_checks(program: ir.Program) -> ir.Program:
             for allowed in ranges.get(Ref(position, column), []):
                 groups.setdefault(allowed, []).append(rebuild.moved[Ref(position, column)])
         for allowed, refs in groups.items():
-            rebuild.add(ir.Check(tuple(refs), allowed.low, allowed.high, allowed.missing))
+            rebuild.add(ir.Check(tuple(refs), allowed.low, allowed.high, allowed.missing, allowed.own))
     return rebuild.finish()
 
 
@@ -108,14 +108,16 @@ class _Range:
     low: float
     high: float
     missing: bool
+    own: bool
 
 
 def _merge(known: list[_Range], new: _Range) -> list[_Range]:
-    """The ranges that together allow what `known` and `new` allow: one, unless they contradict each other."""
+    """The ranges that together allow what `known` and `new` allow: one, unless they contradict or one is `own`."""
     for position, old in enumerate(known):
         low, high = max(old.low, new.low), min(old.high, new.high)
-        if low <= high:
-            return [*known[:position], _Range(low, high, old.missing and new.missing), *known[position + 1 :]]
+        if low <= high and old.own is new.own:
+            merged = _Range(low, high, old.missing and new.missing, old.own)
+            return [*known[:position], merged, *known[position + 1 :]]
     return [*known, new]
 
 
@@ -157,7 +159,7 @@ def _preimage(f: Callable[[float], float], increasing: bool, allowed: _Range) ->
         low, high = last(lambda x: f(-x) <= allowed.high), last(lambda x: f(x) >= allowed.low)
     if low is None or high is None or -low > high:
         return None
-    return _Range(-low, high, allowed.missing)
+    return _Range(-low, high, allowed.missing, allowed.own)
 
 
 def fold_scalers(program: ir.Program, small: frozenset[int] = frozenset()) -> ir.Program:

@@ -6,7 +6,7 @@ for text, and gives (n_rows, width). `Check` gives in addition the rows it refus
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -42,21 +42,32 @@ def refuses(program: ir.Program, columns: Mapping[str, Values]) -> Flags:
     return _run(program, columns)[1]
 
 
-def overflows(program: ir.Program, columns: Mapping[str, Values]) -> Flags:
+def overflows(program: ir.Program, columns: Mapping[str, Values], output: ir.Output | None = None) -> Flags:
     """The refused rows in which the arithmetic leaves the doubles, or all digits are lost; the model may go on there.
 
-    Not the rows that a `Check` refuses because the model does.
+    Not the rows that a `Check` refuses because the model does. With `output` what only others depend on does not count,
+    but the inputs do.
     """
-    return _run(program, columns)[2]
+    counts = None
+    if output is not None:
+        counts = ir.needed(program.nodes, [output], checks=False)
+        counts = [kept or isinstance(node, ir.Input) for node, kept in zip(program.nodes, counts, strict=True)]
+        counts = [
+            kept or (isinstance(node, ir.Check) and any(counts[ref.node] for ref in node.inputs))
+            for node, kept in zip(program.nodes, counts, strict=True)
+        ]
+    return _run(program, columns, counts)[2]
 
 
-def _run(program: ir.Program, columns: Mapping[str, Values]) -> tuple[list[Values], Flags, Flags]:
-    """What each node gives, which rows are refused, and which of these for overflow."""
+def _run(
+    program: ir.Program, columns: Mapping[str, Values], counts: Sequence[bool] | None = None
+) -> tuple[list[Values], Flags, Flags]:
+    """What each node gives, which rows are refused, and which of these for overflow in the nodes that count."""
     n_rows = len(next(iter(columns.values()))) if columns else 1
     refused, overflown = np.zeros(n_rows, dtype=bool), np.zeros(n_rows, dtype=bool)
     results: list[Values] = []
     with np.errstate(all="ignore"):
-        for node in program.nodes:
+        for position, node in enumerate(program.nodes):
             if isinstance(node, ir.Input):
                 column = program.columns[node.index]
                 dtype = object if column.dtype is ir.Dtype.TEXT else np.float64
@@ -68,6 +79,8 @@ def _run(program: ir.Program, columns: Mapping[str, Values]) -> tuple[list[Value
                 result = INTERPRETERS[type(node)](node, values)
                 if isinstance(node, ir.Check) and not node.own:
                     refused |= _refused(node, values)
+                elif counts is not None and not counts[position]:
+                    pass
                 elif isinstance(node, ir.Check):
                     overflown |= _refused(node, values)
                 elif node.arithmetic:

@@ -135,9 +135,9 @@ class Program:
         return next((o for o in self.outputs if o.method is method), None)
 
 
-def needed(nodes: Sequence[Node], outputs: Iterable[Output]) -> list[bool]:
-    """For each node, whether an output depends on it. A `Check` is always needed: it can refuse the row."""
-    keep = [isinstance(node, Check) for node in nodes]
+def needed(nodes: Sequence[Node], outputs: Iterable[Output], *, checks: bool = True) -> list[bool]:
+    """For each node, whether an output depends on it. With `checks` a Check is always needed: it can refuse the row."""
+    keep = [checks and isinstance(node, Check) for node in nodes]
     for output in outputs:
         for ref in output.columns:
             keep[ref.node] = True

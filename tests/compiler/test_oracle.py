@@ -18,6 +18,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.kernel_approximation import RBFSampler
 from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
+from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelBinarizer, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
@@ -271,6 +272,17 @@ def test_a_method_that_refuses_what_the_first_one_takes_has_no_answer(monkeypatc
     )
     assert [label is None for label in answers["label"]] == [False, True, False, True]
     assert all(answer is not None for answer in answers[""])
+
+
+def test_a_huge_number_may_have_a_label_and_no_probability() -> None:
+    """NearestCentroid squares distances in units of the spread for its probabilities, and not for its label."""
+    rows = np.column_stack([np.arange(10.0), np.tile([0.0, 1e-3], 5)])
+    model = NearestCentroid().fit(rows, np.arange(10) > 4)
+    types = parameters(x0=SqlType.DOUBLE, x1=SqlType.DOUBLE)
+    oracle = Oracle(model, types, functions(PROBA, LABEL), Strategy.SQL)
+    answers = oracle.answers({"x0": [1.0, 1.0, None], "x1": [0.0, 1.7e308, 0.0]})
+    assert [answer is None for answer in answers[""]] == [False, True, True]
+    assert answers["label"] == [False, model.predict([[1.0, 1.7e308]])[0], None]
 
 
 def test_sql_refuses_a_little_before_the_end_of_the_doubles() -> None:

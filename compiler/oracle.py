@@ -151,8 +151,7 @@ class Oracle:
         for taken in self._bisect(columns, [row for row in asked if row not in gaps and row not in huge], refused):
             good = taken.rows[0]
             yield taken
-        for row in (row for row in asked if row not in gaps and row in huge):
-            yield from self._one_by_one(columns, row)
+        yield from self._bisect(columns, [row for row in asked if row not in gaps and row in huge], refused, each=True)
         with_gaps = [row for row in asked if row in gaps]
         if good is not None and with_gaps:
             taken_whole = self._take(columns, with_gaps)
@@ -204,10 +203,13 @@ class Oracle:
                 spoilers.update((name, kind) for row, name in enumerate(names) if self._take(patched, [row]) is None)
         return spoilers
 
-    def _bisect(self, columns: Columns, rows: list[int], refused: Sequence[bool]) -> Iterator[_Taken]:
+    def _bisect(
+        self, columns: Columns, rows: list[int], refused: Sequence[bool], *, each: bool = False
+    ) -> Iterator[_Taken]:
         """Batches that the model takes. It judges every row; the program only says which to ask about alone.
 
-        Halving costs a dozen calls for each bad row among good ones.
+        Halving costs a dozen calls for each bad row among good ones. With `each` the bad rows come too, alone: where a
+        number is huge one method may raise an error while another answers.
         """
         stack: list[list[int]] = [[row] for row in rows if refused[row]]
         stack.append([row for row in rows if not refused[row]])
@@ -219,18 +221,17 @@ class Oracle:
             elif len(part) > 1:
                 middle = len(part) // 2
                 stack += [part[middle:], part[:middle]]
+            elif part and each:
+                yield from self._refused_by_first(columns, part)
 
-    def _one_by_one(self, columns: Columns, row: int) -> Iterator[_Taken]:
-        """A row with a huge number, of which one method may raise an error while another answers."""
-        taken = self._take(columns, [row])
-        if taken is None:
-            try:
-                batch = self._batch(columns, [row])
-            except ValueError:
-                return
-            method, _ = _parse(self._functions[0].method)
-            taken = _Taken([row], batch, {method: [None]})
-        yield taken
+    def _refused_by_first(self, columns: Columns, rows: Sequence[int]) -> Iterator[_Taken]:
+        """Rows that the first function's method refuses, for the methods of the others to be asked."""
+        try:
+            batch = self._batch(columns, rows)
+        except ValueError:
+            return
+        method, _ = _parse(self._functions[0].method)
+        yield _Taken(rows, batch, {method: [None] * len(rows)})
 
     def _take(self, columns: Columns, rows: Sequence[int]) -> _Taken | None:
         """What the model says to the rows by the first function's method; None where it raises."""

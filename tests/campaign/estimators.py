@@ -263,7 +263,7 @@ RECIPES: dict[Any, Recipe] = {
         base={"n_components": 5},
         options=({"gamma": 1e-3}, {"kernel": "linear"}, {"kernel": "poly"}),
         skip=dict.fromkeys(("integers", "integers-2", "tails-0"), "refused: its components are all but dependent"),
-        limits={"single-2": CANCELS},
+        limits={"single-2": CANCELS, "tails*": CANCELS},
     ),
     kernel_approximation.PolynomialCountSketch: Recipe(base={"n_components": 8}),
     kernel_approximation.SkewedChi2Sampler: Recipe(base={"n_components": 5}, takes="positive"),

@@ -29,6 +29,7 @@ from .frontends import to_program
 from .frontends.compose import input_names
 from .ir import Column, Dtype, Label, Method
 from .onnx_model import OnnxModel
+from .rewrites import prune
 
 Columns = Mapping[str, Sequence[object]]
 Answers = dict[str, list[object | None]]
@@ -76,7 +77,9 @@ class Oracle:
         if strategy in (Strategy.SQL, Strategy.PLPGSQL):
             types = [self._types[column.name] for column in self._program.columns]
             known = [Parameter(c.name, t) for c, t in zip(self._program.columns, types, strict=True)]
-            self._in_sql = with_overflow_checks(simplified(self._program, known), known)
+            methods = {_parse(function.method)[0] for function in functions}
+            asked = [output for output in self._program.outputs if output.method.value in methods]
+            self._in_sql = with_overflow_checks(simplified(prune(self._program, asked), known), known)
         columns = self._program.columns
         self._none = frozenset(column.name for column in columns if column.none)
         self._objects = frozenset(column.name for column in columns if column.objects)

@@ -47,8 +47,9 @@ def classifier(estimator: Any, columns: ir.Block, builder: Builder) -> Predictio
 
 def regressor(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
     """The weighted sum of kernels, plus the intercept."""
+    answer = _decision(estimator, columns, builder)
     _say_digits(estimator, dense(estimator._dual_coef_), builder)
-    return Predictions(ir.ModelKind.REGRESSOR, _decision(estimator, columns, builder))
+    return Predictions(ir.ModelKind.REGRESSOR, answer)
 
 
 def one_class(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:

@@ -117,6 +117,26 @@ def scaled_affine(center: float, scale: float) -> Program:
     )
 
 
+def test_a_check_of_our_own_stays_apart_from_the_models() -> None:
+    """A row that only ours refuses is told from one that the model refuses."""
+    p = program([N], ir.Check(inputs(1), -10.0, 10.0), ir.Check(block(1, 1), -1.0, 1.0, own=True))
+    settled = rewrites.settle_checks(p)
+    own = {node.own: (node.low, node.high) for node in settled.nodes if isinstance(node, ir.Check)}
+    assert own == {False: (-10.0, 10.0), True: (-1.0, 1.0)}
+    rows = {"x0": np.array([0.5, 5.0, 50.0, math.nan])}
+    assert reference.refuses(settled, rows).tolist() == [False, True, True, True]
+    assert reference.overflows(settled, rows).tolist() == reference.overflows(p, rows).tolist()
+
+
+def test_overflow_counts_for_the_outputs_that_depend_on_it() -> None:
+    square, nothing = Output(Method.PREDICT, block(1, 1)), Output(Method.TRANSFORM, block(2, 1))
+    p = program([N], ir.Multiply(inputs(1) * 2), ir.Constant((), np.zeros(1)), outputs=(square, nothing))
+    rows = {"x0": np.array([1.0, 1e200])}
+    assert reference.overflows(p, rows).tolist() == [False, True]
+    assert reference.overflows(p, rows, square).tolist() == [False, True]
+    assert reference.overflows(p, rows, nothing).tolist() == [False, False]
+
+
 def test_scaling_goes_into_weights_and_a_far_center_stays() -> None:
     p = scaled_affine(1e9, 0.5)
     folded = rewrites.prune(rewrites.fold_scalers(rewrites.settle_checks(p), frozenset([0, 1])))

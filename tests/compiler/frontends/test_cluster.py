@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_array, issparse
 from sklearn.base import clone
 from sklearn.cluster import AffinityPropagation, Birch, BisectingKMeans, KMeans, MeanShift, MiniBatchKMeans
 from sklearn.linear_model import Ridge
@@ -132,3 +133,10 @@ def test_centres_in_float32_are_refused_as_the_model_refuses_doubles(cls: Any) -
         model.predict(train)
     with pytest.raises(UnsupportedError, match="float32"):
         to_program(model)
+
+
+def test_centres_that_are_a_sparse_matrix() -> None:
+    train = np.repeat(np.eye(4), 3, axis=0) * np.linspace(1, 2, 12)[:, np.newaxis]
+    model = AffinityPropagation(random_state=0).fit(csr_array(train))
+    assert issparse(model.cluster_centers_)
+    assert_parity(model, pd.DataFrame(np.vstack([train, np.full((1, 4), 0.3)])))

@@ -20,7 +20,16 @@ SCHEMA_VERSION = 1
 MINIMUM_SERVER = 150000
 
 OWNER = "pgscore_owner"
-ROLES = (OWNER, "pgscore_promoter", "pgscore_scorer")
+ROLES = (
+    OWNER,
+    "pgscore_deployer",
+    "pgscore_promoter",
+    "pgscore_scorer",
+    "pgscore_monitor",
+    "pgscore_sandbox",
+)
+
+SCHEMAS = ("pgscore", "score", "pgscore_staging")
 
 _PREAMBLE = Statement(
     "SET LOCAL search_path = pg_catalog, pg_temp;\nSET LOCAL client_min_messages = warning",
@@ -123,9 +132,9 @@ def _inspect(cursor: Any) -> _State:
         SELECT n.nspname::text, r.rolname::text, pg_has_role(r.oid, %s)
         FROM pg_catalog.pg_namespace AS n
         JOIN pg_catalog.pg_roles AS r ON r.oid = n.nspowner
-        WHERE n.nspname IN ('pgscore', 'score')
+        WHERE n.nspname = ANY (%s)
         """,
-        (act,),
+        (act, list(SCHEMAS)),
     )
     found = cursor.fetchall()
     acts_as_owner = all(row[2] for row in found)
@@ -159,10 +168,9 @@ def _install_plan(state: _State, runtime: Path | None) -> list[Statement]:
         scripts.pop("00_roles.sql")
     plan.append(
         Statement(
-            "\n".join(
-                f"CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {ident(owner)};" for schema in ("pgscore", "score")
-            ),
-            "The schemas: pgscore for the catalog and the procedures, score for the models' functions.",
+            "\n".join(f"CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {ident(owner)};" for schema in SCHEMAS),
+            "The schemas: pgscore for the catalog and the procedures, score for the models' functions, and one where a"
+            " deploy makes them.",
         )
     )
     if owner != state.user:
@@ -317,7 +325,7 @@ _OWNED_OUTSIDE = (
       AND d.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
       AND (d.classid, d.objid) NOT IN (SELECT classid, objid FROM inside)
       AND NOT (d.classid = 'pg_namespace'::regclass
-               AND d.objid IN ('pgscore'::regnamespace::oid, 'score'::regnamespace::oid))
+               AND d.objid IN ('pgscore'::regnamespace::oid, 'score'::regnamespace, 'pgscore_staging'::regnamespace))
     ORDER BY 1
     """
 )
@@ -363,7 +371,7 @@ def _uninstall_plan(cursor: Any) -> list[Statement]:
                 "The models' functions; RESTRICT: what was built on them since this plan was made stops it.",
             )
         )
-    plan.append(Statement("DROP SCHEMA score RESTRICT"))
+    plan.append(Statement("DROP SCHEMA score RESTRICT;\nDROP SCHEMA pgscore_staging RESTRICT"))
     plan.append(Statement("DROP SCHEMA pgscore CASCADE", "The catalog and the procedures."))
     cursor.execute(_REMOVABLE_ROLES, (list(ROLES),))
     removable = [name for (name,) in cursor.fetchall() if _may_drop(state, name)]

@@ -17,7 +17,8 @@ JOB_BYTES = 63
 def check_name(name: str, what: str, max_bytes: int = MODEL_BYTES) -> None:
     """Raises InvalidNameError unless the name is plain and not too long."""
     if not _NAME.fullmatch(name) or len(name) > max_bytes:
+        article = "an" if what[0] in "aeiou" else "a"
         raise InvalidNameError(
-            f"{name!r} is no name for a {what}: use at most {max_bytes} lower-case letters, digits and _,"
+            f"{name!r} is no name for {article} {what}: use at most {max_bytes} lower-case letters, digits and _,"
             " and begin with a letter"
         )

@@ -31,23 +31,23 @@ _LFS = b"version https://git-lfs.github.com/spec/"
 _STRINGS = list
 _TYPES = {str: "a string", bool: "true or false", _STRINGS: "a list of strings"}
 
-_DATABASE: Mapping[str, type] = {"dsn": str}
-_MODEL: Mapping[str, type] = {
+DATABASE_KEYS: Mapping[str, type] = {"dsn": str}
+MODEL_KEYS: Mapping[str, type] = {
     "file": str,
     "table": str,
     "strategy": str,
-    "trust": bool,
-    "sha256": str,
-    "alias": str,
     "promote": bool,
-    "grants": _STRINGS,
-}
-_JOB: Mapping[str, type] = {
-    "model": str,
     "alias": str,
+    "grants": _STRINGS,
+    "sha256": str,
+    "trust": bool,
+}
+JOB_KEYS: Mapping[str, type] = {
+    "model": str,
     "source": str,
     "key": _STRINGS,
     "target": str,
+    "alias": str,
     "mode": str,
 }
 _TABLES = ("database", "models", "jobs")
@@ -178,7 +178,7 @@ def _require_table(path: Path, name: str, value: object) -> Mapping[str, Any]:
 
 
 def _model(table: _Table, name: str) -> ModelEntry:
-    entry = table.checked(_MODEL, ("file", "table"))
+    entry = table.checked(MODEL_KEYS, ("file", "table"))
     table.require_name(name, "model")
     alias, strategy = entry.get("alias", "live"), entry.get("strategy", AUTO)
     table.require_name(alias, "alias", "alias")
@@ -210,7 +210,7 @@ def _model(table: _Table, name: str) -> ModelEntry:
 
 
 def _job(table: _Table, name: str) -> JobEntry:
-    entry = table.checked(_JOB, ("model", "source", "key", "target"))
+    entry = table.checked(JOB_KEYS, ("model", "source", "key", "target"))
     table.require_name(name, "refresh job", max_bytes=JOB_BYTES)
     table.require_name(entry["model"], "model", "model")
     alias, mode = entry.get("alias", "live"), entry.get("mode", "full")
@@ -222,7 +222,7 @@ def _job(table: _Table, name: str) -> JobEntry:
 
 
 def _dsn(table: _Table) -> str | None:
-    dsn: str | None = table.checked(_DATABASE, ()).get("dsn")
+    dsn: str | None = table.checked(DATABASE_KEYS, ()).get("dsn")
     if dsn is None:
         return None
     try:

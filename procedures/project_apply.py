@@ -81,19 +81,23 @@ def apply_project(  # noqa: PLR0913 (three of them are callbacks)
         return plan, done
 
 
-def check_plan(connection: Connection, plan: Plan, project: Project, *, trust: bool = False) -> list[str]:
+def check_plan(connection: Connection, plan: Plan, *, trust: bool = False) -> list[str]:
     """Compiles what the plan would deploy, and holds its inputs against the table; gives warnings. Changes nothing.
 
-    Raises UntrustedModelError, and ActionError for the first that does not compile or does not fit.
+    What apply loads only with `trust` is passed over without it, with a warning. Raises ActionError for the first model
+    that does not compile, or does not fit its table.
     """
-    _require_trust(plan, project, trust)
     warnings: list[str] = []
     for action in plan.actions:
-        if isinstance(action, DeployVersion):
-            try:
-                warnings += _compiled(connection, action).warnings
-            except PgscoreError as error:
-                raise ActionError(f"`{action.title}` would fail: {error}", error.exit_code) from error
+        if not isinstance(action, DeployVersion):
+            continue
+        if action.trust and not trust:
+            warnings.append(f"`{action.title}` is not checked: {action.path} may run code; --trust loads it")
+            continue
+        try:
+            warnings += _compiled(connection, action).warnings
+        except PgscoreError as error:
+            raise ActionError(f"`{action.title}` would fail: {error}", error.exit_code) from error
     return warnings
 
 

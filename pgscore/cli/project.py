@@ -61,7 +61,7 @@ def plan(  # noqa: PLR0913, PLR0917 (its options)
             from pgscore.procedures.project_apply import check_plan
 
             progress("compiling")
-            output.warn(check_plan(connection, found, project, trust=trust))
+            output.warn(check_plan(connection, found, trust=trust))
 
     def show(console: Console) -> None:
         for action in found.actions:
@@ -70,7 +70,7 @@ def plan(  # noqa: PLR0913, PLR0917 (its options)
         if found.actions:
             console.print(f"Plan: {len(found.actions)} to do, {len(found.unchanged)} as {file} says")
         else:
-            console.print(_nothing(found, file))
+            console.print(_nothing(file))
 
     data = {
         "file": str(file),
@@ -119,7 +119,7 @@ def apply(
 
     def show(console: Console) -> None:
         _print_unnamed(console, found, file)
-        console.print(f"Applied {_count(found.actions, 'action')}" if found.actions else _nothing(found, file))
+        console.print(f"Applied {_count(found.actions, 'action')}" if found.actions else _nothing(file))
 
     data = {
         "file": str(file),
@@ -139,8 +139,8 @@ def _print_unnamed(console: Console, found: Plan, file: Path) -> None:
         console.print(f"Not in {file}, left alone: {', '.join(found.unnamed)}")
 
 
-def _nothing(found: Plan, file: Path) -> str:
-    return f"Nothing to do: the database is as {file} says ({', '.join(found.unchanged)})"
+def _nothing(file: Path) -> str:
+    return f"Nothing to do: the database is as {file} says"
 
 
 def _count(things: Sequence[object], what: str) -> str:

@@ -81,12 +81,13 @@ def apply_project(  # noqa: PLR0913 (three of them are callbacks)
         return plan, done
 
 
-def check_plan(connection: Connection, plan: Plan, *, trust: bool = False) -> list[str]:
-    """Compiles what the plan would deploy, and holds its inputs against the table; gives warnings. Changes nothing.
+def check_plan(connection: Connection, plan: Plan, *, trust: bool = False) -> tuple[list[str], list[str]]:
+    """Compiles what the plan would deploy, and holds its inputs against the table. Changes nothing.
 
-    What apply loads only with `trust` is passed over without it, with a warning. Raises ActionError for the first model
-    that does not compile, or does not fit its table.
+    Gives the actions that were checked, and warnings: what apply loads only with `trust` is passed over without it.
+    Raises ActionError for the first model that does not compile, or does not fit its table.
     """
+    checked: list[str] = []
     warnings: list[str] = []
     for action in plan.actions:
         if not isinstance(action, DeployVersion):
@@ -98,7 +99,8 @@ def check_plan(connection: Connection, plan: Plan, *, trust: bool = False) -> li
             warnings += _compiled(connection, action).warnings
         except PgscoreError as error:
             raise ActionError(f"`{action.title}` would fail: {error}", error.exit_code) from error
-    return warnings
+        checked.append(action.title)
+    return checked, warnings
 
 
 def _require_trust(plan: Plan, project: Project, trust: bool) -> None:

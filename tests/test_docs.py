@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import textwrap
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -132,6 +133,12 @@ def pipeline(text: str) -> tuple[list[str], list[str]]:
         lines = jobs[name].get("script") or [step.get("run", "") for step in jobs[name]["steps"]]
         commands.append([line for line in lines if line.startswith("pgscore ")])
     return commands[0], commands[1]
+
+
+def test_the_readme_shows_the_same_toml_without_grants() -> None:
+    (short,), (full,) = (map(tomllib.loads, blocks(page, "toml")) for page in (README, CI))
+    assert full["models"]["churn"].pop("grants")
+    assert short == full
 
 
 def test_the_ci_page_names_every_key_of_the_toml() -> None:

@@ -55,18 +55,22 @@ def plan(  # noqa: PLR0913, PLR0917 (its options)
     from pgscore.procedures.project_plan import plan_project
 
     project = read_project(file)
+    checked: list[str] = []
     with session.connection(project.dsn) as connection, output.progress("planning") as progress:
         found = plan_project(connection, project, prune=prune)
         if check:
             from pgscore.procedures.project_apply import check_plan
 
             progress("compiling")
-            output.warn(check_plan(connection, found, trust=trust))
+            checked, warnings = check_plan(connection, found, trust=trust)
+            output.warn(warnings)
 
     def show(console: Console) -> None:
         for action in found.actions:
             console.print(_line(action))
         _print_unnamed(console, found, file)
+        if checked:
+            console.print(f"Checked, compiles and fits its table: {', '.join(checked)}")
         if found.actions:
             console.print(f"Plan: {len(found.actions)} to do, {len(found.unchanged)} as {file} says")
         else:
@@ -77,6 +81,7 @@ def plan(  # noqa: PLR0913, PLR0917 (its options)
         "actions": [_described(action) for action in found.actions],
         "unchanged": found.unchanged,
         "unnamed": found.unnamed,
+        "checked": checked,
     }
     return Reply(data, show, exit_code=1 if exit_code and found.actions else 0)
 

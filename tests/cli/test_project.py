@@ -86,7 +86,9 @@ def test_from_a_commit_to_its_revert(empty_shop: str, repository: Path, files: P
         assert (outcome.code, outcome.out, outcome.err) == (0, nothing, "")
 
     commit(repository, files / "forest.skops", "models/churn.skops")
-    assert "live 1 → 2" in pgscore("plan", "--check").out
+    checked = pgscore("plan", "--check").out
+    assert "live 1 → 2" in checked
+    assert "Checked, compiles and fits its table: deploy churn version 2\n" in checked
     assert pgscore("apply").out.endswith("Applied 1 action\n")
     assert pgscore("plan", "--exit-code").code == 0
 

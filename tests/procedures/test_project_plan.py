@@ -24,7 +24,7 @@ from pgscore.errors import (
 from pgscore.procedures import lifecycle, refresh
 from pgscore.procedures.catalog import list_models, list_versions
 from pgscore.procedures.project import read_project
-from pgscore.procedures.project_actions import ChangeJob, CreateJob, DeployVersion, DropJob, Promote
+from pgscore.procedures.project_actions import Action, ChangeJob, CreateJob, DeployVersion, DropJob, Promote
 from pgscore.procedures.project_apply import apply_project, check_plan
 from pgscore.procedures.project_plan import plan_project
 
@@ -336,9 +336,11 @@ def test_a_pickle_takes_the_file_and_the_command_line(checkout18: Checkout) -> N
     assert versions(checkout18) == [("first", 1, ["live"])]
     # Only the file: nothing is begun.
     marked = text.replace("first", "second") + f'trust = true\nsha256 = "{digest}"\n'
-    (warning,) = check_plan(checkout18.connection, checkout18.plan(marked))
+    checked, (warning,) = check_plan(checkout18.connection, checkout18.plan(marked))
+    assert checked == ["deploy second version 1"]
     assert "`deploy churn version 1` is not checked" in warning
-    assert check_plan(checkout18.connection, checkout18.plan(marked), trust=True) == []
+    checked, warnings = check_plan(checkout18.connection, checkout18.plan(marked), trust=True)
+    assert (checked, warnings) == (["deploy second version 1", "deploy churn version 1"], [])
     with pytest.raises(UntrustedModelError, match=r"\[models.churn\] trust: .* give --trust as well"):
         apply_project(checkout18.connection, read_project(checkout18.write(marked)))
     assert versions(checkout18) == [("first", 1, ["live"])]
@@ -358,7 +360,10 @@ def test_check_compiles_and_holds_the_inputs_against_the_table(checkout18: Check
     with pytest.raises(ActionError, match="PL/Python"):
         check_plan(checkout18.connection, plan_project(checkout18.connection, onnx))
     good = read_project(checkout18.write(CHURN))
-    assert check_plan(checkout18.connection, plan_project(checkout18.connection, good)) == []
+    assert check_plan(checkout18.connection, plan_project(checkout18.connection, good)) == (
+        ["deploy churn version 1"],
+        [],
+    )
     assert list_models(checkout18.connection) == []
 
 
@@ -382,7 +387,7 @@ def test_two_at_once_deploy_once(checkout: Checkout, installed: str) -> None:
     assert versions(checkout) == [("churn", 1, ["live"])]
 
 
-def test_one_does_not_wait_for_ever(checkout18: Checkout, installed18: str) -> None:
+def test_one_waits_for_another_but_not_for_ever(checkout18: Checkout, installed18: str) -> None:
     project = read_project(checkout18.write(CHURN))
     waited: list[bool] = []
     with opened(installed18) as other:
@@ -398,10 +403,29 @@ def test_one_does_not_wait_for_ever(checkout18: Checkout, installed18: str) -> N
             assert started.wait(60)
             with pytest.raises(RefusedError, match=r"did not end within 0.2 s; nothing was changed"):
                 apply_project(checkout18.connection, project, wait=0.2, waiting=lambda: waited.append(True))
+            plan, done = apply_project(checkout18.connection, project, waiting=ended.set)
         finally:
             ended.set()
             holder.join()
     assert waited == [True]
+    # What it plans when its turn has come: the other has done all of it.
+    assert (plan.actions, plan.unchanged, done) == ((), ("model churn",), [])
     # The setting was for that one statement.
     assert value(checkout18.connection, "SHOW lock_timeout") == "0"
-    assert checkout18.plan(CHURN).actions == ()
+
+
+def test_a_connection_that_breaks(checkout18: Checkout, installed18: str) -> None:
+    project = read_project(checkout18.write(CHURN + DAILY))
+    with opened(installed18) as connection:
+        pid = value(connection, "SELECT pg_backend_pid()")
+
+        def cut(action: Action) -> None:
+            if action.kind == "create job":
+                query(checkout18.connection, f"SELECT pg_terminate_backend({pid}, 10000)")
+
+        with pytest.raises(
+            ActionError, match=r"stopped at `create job daily`: .* Applied before: deploy churn"
+        ) as caught:
+            apply_project(connection, project, before=cut)
+    assert caught.value.exit_code == 3
+    assert [action.title for action in checkout18.apply(CHURN + DAILY)] == ["create job daily"]

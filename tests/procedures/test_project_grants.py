@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg2
 import pytest
 
-from pgscore.errors import NotFoundError
+from pgscore.errors import ActionError, NotFoundError
 from pgscore.procedures import rights
+from pgscore.procedures.project import read_project
+from pgscore.procedures.project_apply import apply_project, check_plan
+from pgscore.procedures.project_plan import plan_project
 
 from ..support.projects import CHURN, DAILY, Checkout, lines
 from ..support.tiny import make_customers, opened, query, value
 
+PAGE = Path(__file__).parent.parent.parent / "docs/ci.md"
+ROLES = re.search(r"^## Rights\n\n```sql\n(.*?)^```", PAGE.read_text(), re.S | re.M)[1]
 ANALYST = CHURN + 'grants = ["pgscore_test_analyst"]\n'
 
 
@@ -82,3 +88,26 @@ def test_a_role_that_is_not_there(checkout: Checkout) -> None:
         checkout.plan(ANALYST.replace("analyst", "analyts"))
     with pytest.raises(NotFoundError, match="there is no role 'public'"):
         checkout.plan(ANALYST.replace("pgscore_test_analyst", "public"))
+
+
+def test_the_roles_of_the_ci_page(checkout: Checkout, installed: str) -> None:
+    query(checkout.connection, re.sub(r"\b(planner|deployer)\b", r"pgscore_test_\1", ROLES))
+    query(checkout.connection, "GRANT SELECT ON customers TO pgscore_test_planner, pgscore_test_deployer")
+    query(checkout.connection, "CREATE SCHEMA predictions AUTHORIZATION pgscore_test_deployer")
+    project = read_project(checkout.write(ANALYST + DAILY))
+    try:
+        with opened(psycopg2.extensions.make_dsn(installed, user="pgscore_test_planner")) as connection:
+            plan = plan_project(connection, project)
+            assert [action.kind for action in plan.actions] == ["deploy", "grant", "create job"]
+            assert check_plan(connection, plan) == (["deploy churn version 1"], [])
+            with pytest.raises(ActionError, match="may not deploy"):
+                apply_project(connection, project)
+        with opened(psycopg2.extensions.make_dsn(installed, user="pgscore_test_deployer")) as connection:
+            assert len(apply_project(connection, project)[1]) == 3
+            assert plan_project(connection, project).actions == ()
+    finally:
+        query(
+            checkout.connection,
+            "DROP OWNED BY pgscore_test_planner, pgscore_test_deployer CASCADE;"
+            " DROP ROLE pgscore_test_planner, pgscore_test_deployer",
+        )

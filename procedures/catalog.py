@@ -33,6 +33,18 @@ class ModelSummary:
 
 
 @dataclass(frozen=True)
+class VersionSummary:
+    """What a version was made from, and where it runs: all that a plan compares. Its SQL may be megabytes."""
+
+    model: str
+    version: int
+    aliases: Sequence[str]
+    strategy: str
+    bound_table: str
+    model_sha256: str
+
+
+@dataclass(frozen=True)
 class VersionDetails:
     """One version, as the catalog has it; the fields are documented as comments on pgscore.versions."""
 
@@ -94,6 +106,11 @@ def show(connection: Connection, name: str, version: int | None = None) -> Versi
 def versions(connection: Connection, name: str) -> list[VersionDetails]:
     """All versions of a model, oldest first; none if there is no such model."""
     return read(connection, VersionDetails, "version_overview", "WHERE model = %s ORDER BY version", (name,))
+
+
+def list_versions(connection: Connection) -> list[VersionSummary]:
+    """All versions of all models in short, by model, oldest first."""
+    return read(connection, VersionSummary, "version_overview", "ORDER BY model, version")
 
 
 def history(connection: Connection, name: str) -> list[Event]:

@@ -7,7 +7,6 @@ owner's rights is behind the functions of sql/23_deploy.sql.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,22 +18,20 @@ from pgscore.compiler.build import build
 from pgscore.compiler.frontends import to_program
 from pgscore.compiler.load import LoadedModel
 from pgscore.compiler.oracle import Oracle
-from pgscore.errors import InvalidNameError, NotInstalledError, ParityError, RightsError
+from pgscore.errors import NotInstalledError, ParityError, RightsError
 from pgscore.quoting import ident, literal
 
 from .binding import Binding, bind
 from .connection import Connection, transaction
 from .functions import STAGING, VersionPlan
 from .install import has_plpython, is_installed
+from .names import check_name
 from .plan import Statement, apply, as_text
 from .verify import ParityReport, gate
 
 LIVE = "live"
 
 _PINNED = "SET LOCAL search_path = pg_catalog, pg_temp"
-
-_NAME = re.compile("[a-z][a-z0-9_]*")
-_MAX_NAME_BYTES = 40
 
 
 @dataclass(frozen=True)
@@ -82,13 +79,16 @@ def deploy(  # noqa: PLR0913 (the options of one command)
                 connection.rollback()
 
 
-def check_name(name: str, what: str) -> None:
-    """Raises InvalidNameError unless the name is plain and leaves room for what functions append to it."""
-    if not _NAME.fullmatch(name) or len(name) > _MAX_NAME_BYTES:
-        raise InvalidNameError(
-            f"{name!r} is no name for a {what}: use at most {_MAX_NAME_BYTES} lower-case letters, digits and _,"
-            " and begin with a letter"
+def strategies(connection: Connection, wanted: Strategy | None) -> frozenset[Strategy]:
+    """What this database can run. Raises NotInstalledError where `wanted` is none of it."""
+    if has_plpython(connection):
+        return frozenset(Strategy)
+    if wanted is Strategy.ONNX:
+        raise NotInstalledError(
+            "strategy onnx needs the PL/Python functions, which are not in this database;"
+            " a superuser runs `pgscore install --plpython` once, or choose --strategy sql or plpgsql"
         )
+    return frozenset(Strategy) - {Strategy.ONNX}
 
 
 @dataclass
@@ -118,7 +118,7 @@ class _Run:
                 program,
                 binding.parameters,
                 strategy=strategy,
-                available=self._strategies(strategy),
+                available=strategies(self.connection, strategy),
                 estimator=model.description,
                 model_sha256=model.sha256,
                 libraries=model.libraries,
@@ -207,16 +207,6 @@ class _Run:
                 f"role {owner}, which owns the functions, may not use schema {binding.schema};"
                 f" GRANT USAGE ON SCHEMA {ident(binding.schema)} TO {owner}"
             )
-
-    def _strategies(self, wanted: Strategy | None) -> frozenset[Strategy]:
-        if has_plpython(self.connection):
-            return frozenset(Strategy)
-        if wanted is Strategy.ONNX:
-            raise NotInstalledError(
-                "strategy onnx needs the PL/Python functions, which are not in this database;"
-                " a superuser runs `pgscore install --plpython` once, or choose --strategy sql or plpgsql"
-            )
-        return frozenset(Strategy) - {Strategy.ONNX}
 
     def _begin(self) -> int:
         """The next version number; holds the model, so that another deploy of it waits for this one."""

@@ -23,7 +23,8 @@ from pgscore.errors import InvalidNameError, NotInstalledError, ParityError, Rig
 from pgscore.quoting import ident, literal
 
 from .binding import Binding, bind
-from .connection import Connection, transaction
+from .connection import Connection, savepoint, transaction
+from .contention import retried
 from .functions import VersionPlan
 from .install import has_plpython, is_installed
 from .plan import Statement, apply, as_text
@@ -149,12 +150,17 @@ class _Run:
                 targets.append(LIVE)
             for target in targets:
                 call = f"SELECT pgscore.promote({literal(self.name)}, {version}, {literal(target)})"
-                self._execute(Statement(call, f"Version {version} becomes {target}."))
+                self._move(Statement(call, f"Version {version} becomes {target}."))
         return Deployment(self.name, version, artifact, report, alias in targets, self.statements, self.seconds)
 
     def _execute(self, statement: Statement) -> None:
         self.statements.append(statement)
         apply(self.connection, [statement])
+
+    def _move(self, statement: Statement) -> None:
+        """Runs a promote, again where another session is in its way: the answers need not be compared once more."""
+        self.statements.append(statement)
+        retried(self.connection, savepoint, lambda cursor: cursor.execute(statement.text))
 
     @contextmanager
     def _stage(self, what: str, says: str) -> Iterator[None]:
@@ -230,6 +236,8 @@ class _Run:
 
 def _graph(graph: OnnxGraph) -> Statement:
     return Statement(
+        # Where it is there already, a drop of the last version that used it must leave it to this one.
+        f"SELECT FROM pgscore.onnx_graphs WHERE sha256 = {literal(graph.sha256)} FOR KEY SHARE;\n"
         f"INSERT INTO pgscore.onnx_graphs (sha256, content)\n"
         f"VALUES ({literal(graph.sha256)}, decode('{graph.content.hex()}', 'hex'))\nON CONFLICT DO NOTHING",
         "The ONNX graph.",

@@ -1,9 +1,18 @@
-"""The verbs of a model's life. Each is one call of the SQL function of the same name, which does the work."""
+"""The verbs of a model's life. Each is one call of the SQL function of the same name, which does the work.
+
+Where another session is in the way they try again (`contention.py`), unless the connection has a transaction open
+already: that one is the caller's.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+
 from .catalog import history, list_models, show
 from .connection import Connection, transaction
+from .contention import retried
 
 __all__ = ["drop", "history", "list_models", "promote", "rollback", "show"]
 
@@ -13,18 +22,14 @@ def promote(connection: Connection, name: str, version: int, *, alias: str = "li
 
     Raises NotFoundError, and RefusedError while something stores results of score.NAME or depends on its signature.
     """
-    with transaction(connection) as cursor:
-        cursor.execute("SELECT pgscore.promote(%s, %s::integer, %s)", (name, version, alias))
-        before: int | None = cursor.fetchone()[0]
-        return before
+    before: int | None = _call(connection, "pgscore.promote(%s, %s::integer, %s)", name, version, alias)
+    return before
 
 
 def rollback(connection: Connection, name: str, *, alias: str = "live") -> int:
     """Points the alias to the version that it had before, and gives that. Raises RefusedError if there was none."""
-    with transaction(connection) as cursor:
-        cursor.execute("SELECT pgscore.rollback(%s, %s)", (name, alias))
-        now: int = cursor.fetchone()[0]
-        return now
+    now: int = _call(connection, "pgscore.rollback(%s, %s)", name, alias)
+    return now
 
 
 def drop(connection: Connection, name: str, version: int | None = None) -> None:
@@ -32,8 +37,18 @@ def drop(connection: Connection, name: str, version: int | None = None) -> None:
 
     Raises NotFoundError, and RefusedError while something depends on the functions.
     """
-    with transaction(connection) as cursor:
-        if version is None:
-            cursor.execute("SELECT pgscore.drop_model(%s)", (name,))
-        else:
-            cursor.execute("SELECT pgscore.drop_version(%s, %s::integer)", (name, version))
+    if version is None:
+        _call(connection, "pgscore.drop_model(%s)", name)
+    else:
+        _call(connection, "pgscore.drop_version(%s, %s::integer)", name, version)
+
+
+def _call(connection: Connection, function: str, *arguments: object) -> Any:
+    def work(cursor: Any) -> Any:
+        cursor.execute(f"SELECT {function}", arguments)
+        return cursor.fetchone()[0]
+
+    if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
+        with transaction(connection) as cursor:
+            return work(cursor)
+    return retried(connection, transaction, work)

@@ -3,9 +3,10 @@
 -- Rights. Both replace functions, which only their owner may: they run as the owner (SECURITY DEFINER), and EXECUTE on
 -- them is what makes a promoter. The history records session_user, the role that logged in.
 --
--- Locks. A promote holds the row of its alias, so two of them go one after the other. It takes the model's row only FOR
--- KEY SHARE: a deploy of the next version, which may compare answers for many seconds, does not hold up a rollback; a
--- drop does. Nobody waits longer than lock_timeout.
+-- Locks. A promote holds the row of its alias (of a new alias, an advisory lock), so two of them go one after the other.
+-- It takes the model's row only FOR KEY SHARE: a deploy of the next version, which may compare answers for many seconds,
+-- does not hold up a rollback; a drop does. Nobody waits longer than lock_timeout. Who calls score.MODEL waits for nobody
+-- and keeps nobody waiting: PostgreSQL locks no functions.
 --
 -- Errors are those of 20_functions.sql.
 
@@ -67,6 +68,13 @@ BEGIN
     PERFORM FROM pgscore.aliases AS a
     WHERE a.model_id = found_id AND a.alias = hold_alias.alias
     FOR UPDATE;
+    IF NOT FOUND THEN
+        -- There is no row to lock yet. Whoever waited here finds the first one's.
+        PERFORM pg_advisory_xact_lock(hashtext('pgscore.alias'), hashtext(found_id || ' ' || hold_alias.alias));
+        PERFORM FROM pgscore.aliases AS a
+        WHERE a.model_id = found_id AND a.alias = hold_alias.alias
+        FOR UPDATE;
+    END IF;
     RETURN found_id;
 END
 $function$;

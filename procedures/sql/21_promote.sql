@@ -81,6 +81,28 @@ $function$;
 COMMENT ON FUNCTION pgscore.hold_alias(text, text) IS
     'The model''s id, with its alias locked to the end of the transaction. Part of promote and rollback';
 
+CREATE OR REPLACE FUNCTION pgscore.calls_version(model text, version integer, functions jsonb)
+RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT NOT EXISTS (
+        SELECT
+        FROM pg_proc AS v
+        WHERE v.oid = ANY (pgscore.functions_named(pgscore.function_names(format('%s_v%s', model, version), functions)))
+          AND NOT EXISTS (
+              SELECT
+              FROM pg_depend AS d
+              JOIN pg_proc AS m ON m.oid = d.objid
+              WHERE d.classid = 'pg_proc'::regclass AND d.refclassid = 'pg_proc'::regclass AND d.refobjid = v.oid
+                AND m.proname = model || substr(v.proname, length(format('%s_v%s', model, version)) + 1)
+                AND m.pronamespace = v.pronamespace
+                AND m.proargtypes = v.proargtypes))
+$function$;
+COMMENT ON FUNCTION pgscore.calls_version(text, integer, jsonb) IS
+    'Whether score.MODEL and its companions call this version, whose versions.functions the last argument is. Part of '
+    'promote';
+
 CREATE OR REPLACE FUNCTION pgscore.promote(model text, version integer, alias text DEFAULT 'live')
 RETURNS integer
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -89,7 +111,7 @@ SET lock_timeout = '5s'
 AS $function$
 DECLARE
     held CONSTANT integer := pgscore.hold_alias(model, alias);
-    is_now integer;
+    is_now record;
 BEGIN
     IF alias IS NULL OR alias !~ '^[a-z][a-z0-9_]*$' OR octet_length(alias) > 63 THEN
         RAISE EXCEPTION USING
@@ -108,20 +130,26 @@ BEGIN
                 WHERE v.model_id = held));
     END IF;
 
-    SELECT v.version INTO is_now
+    SELECT v.version, v.functions INTO is_now
     FROM pgscore.aliases AS a
     JOIN pgscore.versions AS v USING (version_id)
     WHERE a.model_id = held AND a.alias = promote.alias;
-    IF is_now = version THEN
-        RETURN is_now;
+    IF is_now.version = version THEN
+        -- pg_dump reads the alias as of its beginning, but the bodies of functions as they are when it writes them: from
+        -- a dump that began during a promote, score.MODEL comes back with the other version, or not at all.
+        IF alias = 'live' AND NOT pgscore.calls_version(model, version, is_now.functions) THEN
+            PERFORM pgscore.replace_moving_functions(model, version, is_now.functions, is_now.functions);
+        END IF;
+        RETURN version;
     END IF;
     RETURN pgscore.move_alias(held, alias, version, 'promote');
 END
 $function$;
 COMMENT ON FUNCTION pgscore.promote(text, integer, text) IS
     'Points the alias to the version; for the alias live, score.MODEL calls that version from the commit on. Gives the '
-    'version before (NULL: none). Where the alias points there already, nothing happens. Refused while something '
-    'stores results of score.MODEL, or depends on it and the signature changes';
+    'version before (NULL: none). Where the alias points there already, nothing happens, unless score.MODEL does not '
+    'call that version (after a restore): that is mended. Refused while something stores results of score.MODEL, or '
+    'depends on it and the signature changes';
 
 CREATE OR REPLACE FUNCTION pgscore.rollback(model text, alias text DEFAULT 'live')
 RETURNS integer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +28,7 @@ from ..support.tiny import FRAME, NUMBERS, loaded, make_customers, opened, query
 from ..support.versions import MODELS, answers, moving
 from ..support.whole import assert_catalog_is_whole
 
-ROLES = ("analyst", "reporting")
+ROLES = ("dump_analyst", "dump_reporting")
 TABLES = """
     SELECT c.oid::regclass::text FROM pg_class AS c
     WHERE c.relnamespace IN ('pgscore'::regnamespace, 'public'::regnamespace) AND c.relkind IN ('r', 'm', 'v')"""
@@ -87,7 +89,7 @@ def fill(connection: Any) -> None:
     make_customers(connection)
     for role in ROLES:
         query(connection, f"DO $$ BEGIN IF to_regrole('{role}') IS NULL THEN CREATE ROLE {role} LOGIN; END IF; END $$")
-    query(connection, "GRANT pgscore_scorer TO analyst; GRANT SELECT ON public.customers TO analyst")
+    query(connection, "GRANT pgscore_scorer TO dump_analyst; GRANT SELECT ON public.customers TO dump_analyst")
     for model in MODELS:
         deploy(connection, model, name="churn", table="customers", strategy=Strategy.SQL)
     promote(connection, "churn", 2)
@@ -101,7 +103,7 @@ def fill(connection: Any) -> None:
     query(
         connection,
         """
-        GRANT EXECUTE ON FUNCTION score.churn(public.customers), score.amount_v1(public.customers) TO reporting;
+        GRANT EXECUTE ON FUNCTION score.churn(public.customers), score.amount_v1(public.customers) TO dump_reporting;
         CREATE INDEX by_score ON public.customers (score.churn_v1(customers));
         CREATE TABLE public.leads (
             id integer, tenure integer, monthly float8,
@@ -163,8 +165,8 @@ def assert_it_lives(dsn: str) -> None:
             ("promote", 1), ("promote", 2), ("promote", 3), ("rollback", 2), ("rollback", 1), ("promote", 4),
         ]  # fmt: skip
         assert_catalog_is_whole(connection)
-    with opened(dsn.replace("postgres@", "analyst@")) as analyst:
-        assert moving(analyst) == pytest.approx(answers(1), rel=1e-9)
+    with opened(dsn.replace("postgres@", "dump_analyst@")) as dump_analyst:
+        assert moving(dump_analyst) == pytest.approx(answers(1), rel=1e-9)
 
 
 def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -177,7 +179,7 @@ def restored(server: Server, dump: Path, database: str) -> None:
     if dump.suffix == ".sql":
         said(server, "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", dump)
     else:
-        said(server, "pg_restore", "--exit-on-error", "-d", database, dump)
+        said(server, "pg_restore", "--exit-on-error", "-j", "2", "-d", database, dump)
 
 
 @pytest.mark.parametrize("form", ["custom", "plain"])
@@ -191,19 +193,50 @@ def test_into_another_database(server: Server, request: pytest.FixtureRequest, f
         assert_it_lives(target)
 
 
-def test_into_another_cluster(
-    server15: Server, other15: Server, request: pytest.FixtureRequest, tmp_path: Path
+def test_a_dump_that_met_a_promote_is_mended_by_a_promote(
+    server: Server, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
+    """pg_dump has the order of the functions from its beginning, and their bodies from when it writes them."""
+    with shop(server, request, onnx=False) as dsn, copied(server, "template0") as target:
+        with opened(dsn) as connection, opened(dsn) as other, connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            cursor.execute("SELECT pg_export_snapshot()")
+            (snapshot,) = cursor.fetchone()
+            promote(other, "churn", 3)
+            said(server, "pg_dump", "-Fc", f"--snapshot={snapshot}", "-f", tmp_path / "dump", dsn)
+        restoring = server.client("pg_restore", "-d", target, tmp_path / "dump")
+        assert "function score.churn_v3(public.customers) does not exist" in restoring.communicate()[0]
+        with opened(target) as connection:
+            assert value(connection, "SELECT to_regprocedure('score.churn(public.customers)') IS NULL")
+            told = history(connection, "churn")
+            assert promote(connection, "churn", 2) == 2
+            assert history(connection, "churn") == told
+        assert_it_lives(target)
+
+
+def test_into_another_cluster_as_documented(
+    server15: Server,
+    other15: Server,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs/operations.md").read_text()
     with shop(server15, request, onnx=True) as dsn:
-        said(server15, "pg_dumpall", "--roles-only", "-f", tmp_path / "roles.sql")
-        said(server15, "pg_dump", "-Fc", "-f", tmp_path / "dump", dsn)
-        # The role postgres is there already: an error that psql passes over.
-        said(other15, "psql", "-X", "-d", "postgres", "-f", tmp_path / "roles.sql")
-        with copied(other15, "template0") as target:
-            restored(other15, tmp_path / "dump", target)
-            with opened(dsn) as before, opened(target) as after:
-                assert_same(state(after), state(before))
-            assert_it_lives(target)
+        name = dsn.split("/")[3].split("?")[0]
+        target = other15.dsn(name)
+        monkeypatch.setenv("PGSCORE_DSN", target)
+        for server, block in zip((server15, other15), re.findall(r"^```sh\n(.*?)^```", page, re.S | re.M), strict=True):
+            for line in block.splitlines():
+                program, *arguments = shlex.split(re.sub(r"\bshop\b(?!\.)", name, line))
+                if program == "pgscore":
+                    assert pgscore(*arguments).code == 0
+                else:
+                    said(server, program, *arguments)
+        with opened(dsn) as before, opened(target) as after:
+            assert_same(state(after), state(before))
+        assert_it_lives(target)
 
 
 def test_into_a_newer_major_version(

@@ -5,12 +5,14 @@ Killed are the client, its backend (all others then end too, and the server reco
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -57,10 +59,11 @@ class Deploys:
     folder: Path
     live: int = 1
 
-    def start(self) -> BaseProcess:
+    def start(self, statements: int | None = None) -> BaseProcess:
         file = self.folder / f"{1 - self.live}.skops"
         options = ["--as", "churn", "--table", "customers", "--strategy", self.strategy, "--promote"]
-        return started(["deploy", str(file), *options, "--dsn", f"{self.dsn}&application_name=deploy"], self.errors)
+        address = ["--dsn", f"{self.dsn}&application_name=deploy"]
+        return started(["deploy", str(file), *options, *address], self.errors, statements)
 
     @property
     def errors(self) -> Path:
@@ -75,7 +78,7 @@ class Deploys:
         self.live = 1 - self.live
         return time.perf_counter() - begun
 
-    def killed(self, what: str, after: float) -> None:
+    def kill(self, what: str, after: float) -> None:
         """Starts one, and kills it, or the server under it, so many seconds later."""
         process = self.start()
         time.sleep(after)
@@ -90,8 +93,21 @@ class Deploys:
         if what != "client" and process.exitcode != 0:
             said = self.errors.read_text()
             assert (process.exitcode, said.count("\n")) == (3, 1), said
+
+    def check(self, before: tuple[list[int], int]) -> bool:
+        """Whether there is a new version since; it, or the old one, must be complete."""
         while self.backend() is not None:
             time.sleep(0.01)
+        with opened(self.dsn) as connection:
+            new = numbers(connection) != before
+            if new:
+                self.live = 1 - self.live
+                number = before[0][-1] + 1
+                assert numbers(connection) == ([*before[0], number], number)
+            assert_catalog_is_whole(connection)
+            expected = MODELS[self.live].estimator.predict_proba(FRAME[NUMBERS])[:, 1]
+            np.testing.assert_allclose(moving(connection), expected, rtol=1e-9)
+        return new
 
     def backend(self) -> int | None:
         """The process in the server that works for the deploy."""
@@ -105,38 +121,52 @@ def numbers(connection: Any) -> tuple[list[int], int]:
     return [row.version for row in versions(connection, "churn")], show(connection, "churn").version
 
 
-@pytest.mark.parametrize("strategy", ["sql", "onnx"])
-def test_killed_at_any_moment(server: Server, strategy: str, runtime_folder: Path, tmp_path: Path) -> None:
+@contextmanager
+def deploying(server: Server, strategy: str, runtime: Path, folder: Path) -> Iterator[Deploys]:
+    """A database of its own, and the files of the models."""
     for index, model in enumerate(MODELS):
-        skops.io.dump(model.estimator, tmp_path / f"{index}.skops")
-    chance = random.Random(11)
-    outcomes: Counter[tuple[str, str]] = Counter()
+        skops.io.dump(model.estimator, folder / f"{index}.skops")
     with copied(server) as dsn:
         with opened(dsn) as connection:
-            install(connection, plpython=True, runtime=runtime_folder)
+            install(connection, plpython=True, runtime=runtime)
             make_customers(connection)
-        deploys = Deploys(server, dsn, strategy, tmp_path)
+        yield Deploys(server, dsn, strategy, folder)
+
+
+@pytest.mark.parametrize("strategy", ["sql", "onnx"])
+def test_killed_at_any_moment(server: Server, strategy: str, runtime_folder: Path, tmp_path: Path) -> None:
+    chance = random.Random(11)
+    outcomes: Counter[tuple[str, str]] = Counter()
+    with deploying(server, strategy, runtime_folder, tmp_path) as deploys:
         seconds = np.median([deploys.complete() for _ in range(5)])
         kills = [what for what, times in KILLS[strategy].items() for _ in range(times)]
         for number, what in enumerate(kills):
-            with opened(dsn) as connection:
-                before, live = numbers(connection)
-            deploys.killed(what, chance.uniform(0, 1.1 * seconds))
-            with opened(dsn) as connection:
-                new = numbers(connection) != (before, live)
-                outcomes[what, "new" if new else "old"] += 1
-                if new:
-                    deploys.live = 1 - deploys.live
-                    assert numbers(connection) == ([*before, before[-1] + 1], before[-1] + 1)
-                assert_catalog_is_whole(connection)
-                expected = MODELS[deploys.live].estimator.predict_proba(FRAME[NUMBERS])[:, 1]
-                np.testing.assert_allclose(moving(connection), expected, rtol=1e-9)
+            with opened(deploys.dsn) as connection:
+                before = numbers(connection)
+                for version in before[0][:-2]:
+                    drop(connection, "churn", version)
+                before = numbers(connection)
+            deploys.kill(what, chance.uniform(0, 1.1 * seconds))
+            outcomes[what, "new" if deploys.check(before) else "old"] += 1
             if what != "client" or number % 4 == 0:
                 deploys.complete()
-            with opened(dsn) as connection:
-                found, live = numbers(connection)
-                assert live == found[-1]
-                for version in found[:-2]:
-                    drop(connection, "churn", version)
     print(f"\n{strategy}: {seconds:.2f} s a deploy; {dict(outcomes)}")
     assert {result for _, result in outcomes} == {"old", "new"}
+
+
+def test_killed_before_each_statement(server: Server, runtime_folder: Path, tmp_path: Path) -> None:
+    """Random moments seldom meet the short steps at the end."""
+    with deploying(server, "sql", runtime_folder, tmp_path) as deploys:
+        deploys.complete()
+        for statements in itertools.count():
+            with opened(deploys.dsn) as connection:
+                before = numbers(connection)
+            process = deploys.start(statements)
+            process.join(60)
+            new = deploys.check(before)
+            assert new == (process.exitcode == 0)
+            if new:
+                break
+            assert process.exitcode == -signal.SIGKILL
+        print(f"\n{statements} statements")
+        assert statements > 20

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import psycopg2
+import psycopg2.extensions
 
 from pgscore.cli import run
 
@@ -25,14 +27,27 @@ _FORKS.set_forkserver_preload(
 )
 
 
-def started(arguments: list[str], errors: Path) -> BaseProcess:
-    """The command in a process of its own, which writes its stderr to the file."""
-    process = _FORKS.Process(target=_command, args=(arguments, errors), daemon=True)
+def started(arguments: list[str], errors: Path, statements: int | None = None) -> BaseProcess:
+    """The command in a process of its own, which writes its stderr to the file.
+
+    After so many `statements` it kills itself, as it is about to send the next one.
+    """
+    process = _FORKS.Process(target=_command, args=(arguments, errors, statements), daemon=True)
     process.start()
     return process
 
 
-def _command(arguments: list[str], errors: Path) -> None:
+def _command(arguments: list[str], errors: Path, statements: int | None) -> None:
+    if statements is not None:
+        left = iter(range(statements))
+
+        class Cursor(psycopg2.extensions.cursor):  # type: ignore[misc]
+            def execute(self, *given: object) -> None:
+                if next(left, None) is None:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                super().execute(*given)
+
+        psycopg2.connect = partial(psycopg2.connect, cursor_factory=Cursor)
     with errors.open("w") as file, Path(os.devnull).open("w") as nothing:
         os.dup2(file.fileno(), 2)
         os.dup2(nothing.fileno(), 1)

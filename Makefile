@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n 2
 
-.PHONY: demo test lint format docs parity bench clean
+.PHONY: demo test lint format docs parity soak bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/pgscore demo
@@ -31,6 +31,13 @@ parity: $(VENV)/.dev
 	scripts/debian-packages.sh
 	PGSCORE_REQUIRE_ALL=1 PGSCORE_CAMPAIGN=full PGSCORE_WRITE_PARITY=1 $(BIN)/python -m pytest $(PYTEST_ARGS) tests/campaign/test_campaign.py
 	$(BIN)/python docs/build_estimators.py
+
+# Promotes and rollbacks every tenth of a second under pgbench's load, so many seconds on each server.
+PGSCORE_LOAD_SECONDS ?= 60
+
+soak: $(VENV)/.dev
+	scripts/debian-packages.sh
+	PGSCORE_REQUIRE_ALL=1 PGSCORE_LOAD_SECONDS=$(PGSCORE_LOAD_SECONDS) $(BIN)/python -m pytest -n 0 -s --timeout 0 tests/procedures/test_under_load.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/bulk.py

@@ -37,6 +37,8 @@ RAISED: dict[str, type[PgscoreError]] = {
 }
 """The SQLSTATEs that pgscore's own SQL functions raise; their messages are ours and pass unchanged."""
 
+LOCK_NOT_AVAILABLE, SERIALIZATION_FAILURE, DEADLOCK_DETECTED = "55P03", "40001", "40P01"
+
 # What libpq says when it cannot connect (it gives no SQLSTATE there), and what the user should read.
 _CONNECT_REASONS = (
     ("password authentication failed", "wrong password, or no such role"),
@@ -115,6 +117,28 @@ def errors(doing: str = "") -> Iterator[None]:
         raise translate(error, doing) from error
 
 
+@contextmanager
+def savepoint(connection: Connection) -> Iterator[Any]:
+    """A part of the open transaction, with a cursor: undone alone on any exception, errors translated."""
+    with errors(), connection.cursor() as cursor:
+        cursor.execute("SAVEPOINT pgscore_part")
+        try:
+            yield cursor
+        except BaseException:
+            cursor.execute("ROLLBACK TO SAVEPOINT pgscore_part; RELEASE SAVEPOINT pgscore_part")
+            raise
+        cursor.execute("RELEASE SAVEPOINT pgscore_part")
+
+
+def is_contention(error: psycopg2.Error) -> bool:
+    """Whether another session was in the way, so that the same may pass another time.
+
+    Two sessions that replace a function or change its grants at once meet in a row of pg_proc, an internal error.
+    """
+    concurrent = error.pgcode == "XX000" and "tuple concurrently" in str(error)
+    return concurrent or error.pgcode in {LOCK_NOT_AVAILABLE, SERIALIZATION_FAILURE, DEADLOCK_DETECTED}
+
+
 def translate(error: psycopg2.Error, doing: str = "") -> PgscoreError:
     """The pgscore error for a PostgreSQL error: one line, without values from rows."""
     state = error.pgcode or ""
@@ -131,8 +155,9 @@ def translate(error: psycopg2.Error, doing: str = "") -> PgscoreError:
         )
     if state == "42501":
         return RightsError(f"{prefix}{message}" + (f"; {hint}" if hint else ""))
-    if state == "55P03":
-        return RefusedError(f"{prefix}another session holds a lock that this needs ({message}); try again later")
+    if is_contention(error):
+        what = "holds a lock that this needs" if state == LOCK_NOT_AVAILABLE else "changed the same at the same time"
+        return RefusedError(f"{prefix}another session {what} ({message}); try again later")
     if state == "2BP01":
         detail = (getattr(diag, "message_detail", None) or "").splitlines()
         return RefusedError(f"{prefix}{message}" + (f" ({'; '.join(detail)})" if detail else ""))

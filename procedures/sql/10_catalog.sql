@@ -207,6 +207,16 @@ DECLARE
     appended CONSTANT text := '^_(v[0-9]+(_.*)?|label|proba|decision)$';
     other text;
 BEGIN
+    IF NOT EXISTS (SELECT FROM pgscore.models AS m WHERE m.name = NEW.name) THEN
+        -- Of two such new models at once, the second must see the first: both lock the shorter name.
+        PERFORM pg_advisory_xact_lock(hashtext('pgscore.models'), root.key)
+        FROM (
+            SELECT DISTINCT hashtext(left(NEW.name, i))
+            FROM generate_series(1, length(NEW.name)) AS i
+            WHERE i = length(NEW.name) OR substr(NEW.name, i + 1) ~ appended
+            ORDER BY 1
+        ) AS root (key);
+    END IF;
     SELECT m.name INTO other
     FROM pgscore.models AS m
     WHERE m.model_id <> NEW.model_id

@@ -3,9 +3,10 @@
 -- Rights. Both replace functions, which only their owner may: they run as the owner (SECURITY DEFINER), and EXECUTE on
 -- them is what makes a promoter. The history records session_user, the role that logged in.
 --
--- Locks. A promote holds the row of its alias, so two of them go one after the other. It takes the model's row only FOR
--- KEY SHARE: a deploy of the next version, which may compare answers for many seconds, does not hold up a rollback; a
--- drop does. Nobody waits longer than lock_timeout.
+-- Locks. A promote holds the row of its alias (of a new alias, an advisory lock), so two of them go one after the other.
+-- It takes the model's row only FOR KEY SHARE: a deploy of the next version, which may compare answers for many seconds,
+-- does not hold up a rollback; a drop does. Nobody waits longer than lock_timeout. Who calls score.MODEL waits for nobody
+-- and keeps nobody waiting: PostgreSQL locks no functions.
 --
 -- Errors are those of 20_functions.sql.
 
@@ -68,11 +69,40 @@ BEGIN
     PERFORM FROM pgscore.aliases AS a
     WHERE a.model_id = found_id AND a.alias = hold_alias.alias
     FOR UPDATE;
+    IF NOT FOUND THEN
+        -- There is no row to lock yet. Whoever waited here finds the first one's.
+        PERFORM pg_advisory_xact_lock(hashtext('pgscore.alias'), hashtext(found_id || ' ' || hold_alias.alias));
+        PERFORM FROM pgscore.aliases AS a
+        WHERE a.model_id = found_id AND a.alias = hold_alias.alias
+        FOR UPDATE;
+    END IF;
     RETURN found_id;
 END
 $function$;
 COMMENT ON FUNCTION pgscore.hold_alias(text, text) IS
     'The model''s id, with its alias locked to the end of the transaction. Part of promote and rollback';
+
+CREATE OR REPLACE FUNCTION pgscore.calls_version(model text, version integer, functions jsonb)
+RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT NOT EXISTS (
+        SELECT
+        FROM pg_proc AS v
+        WHERE v.oid = ANY (pgscore.functions_named(pgscore.function_names(format('%s_v%s', model, version), functions)))
+          AND NOT EXISTS (
+              SELECT
+              FROM pg_depend AS d
+              JOIN pg_proc AS m ON m.oid = d.objid
+              WHERE d.classid = 'pg_proc'::regclass AND d.refclassid = 'pg_proc'::regclass AND d.refobjid = v.oid
+                AND m.proname = model || substr(v.proname, length(format('%s_v%s', model, version)) + 1)
+                AND m.pronamespace = v.pronamespace
+                AND m.proargtypes = v.proargtypes))
+$function$;
+COMMENT ON FUNCTION pgscore.calls_version(text, integer, jsonb) IS
+    'Whether score.MODEL and its companions call this version, whose versions.functions the last argument is. Part of '
+    'promote';
 
 CREATE OR REPLACE FUNCTION pgscore.promote(model text, version integer, alias text DEFAULT 'live', why text DEFAULT NULL)
 RETURNS integer
@@ -82,7 +112,7 @@ SET lock_timeout = '5s'
 AS $function$
 DECLARE
     held CONSTANT integer := pgscore.hold_alias(model, alias);
-    is_now integer;
+    is_now record;
 BEGIN
     IF alias IS NULL OR alias !~ '^[a-z][a-z0-9_]*$' OR octet_length(alias) > 63 THEN
         RAISE EXCEPTION USING
@@ -101,20 +131,26 @@ BEGIN
                 WHERE v.model_id = held));
     END IF;
 
-    SELECT v.version INTO is_now
+    SELECT v.version, v.functions INTO is_now
     FROM pgscore.aliases AS a
     JOIN pgscore.versions AS v USING (version_id)
     WHERE a.model_id = held AND a.alias = promote.alias;
-    IF is_now = version THEN
-        RETURN is_now;
+    IF is_now.version = version THEN
+        -- pg_dump reads the alias as of its beginning, but the bodies of functions as they are when it writes them: from
+        -- a dump that began during a promote, score.MODEL comes back with the other version, or not at all.
+        IF alias = 'live' AND NOT pgscore.calls_version(model, version, is_now.functions) THEN
+            PERFORM pgscore.replace_moving_functions(model, version, is_now.functions, is_now.functions);
+        END IF;
+        RETURN version;
     END IF;
     RETURN pgscore.move_alias(held, alias, version, 'promote', why);
 END
 $function$;
 COMMENT ON FUNCTION pgscore.promote(text, integer, text, text) IS
     'Points the alias to the version; for the alias live, score.MODEL calls that version from the commit on. Gives the '
-    'version before (NULL: none). Where the alias points there already, nothing happens. Refused while something '
-    'stores results of score.MODEL, or depends on it and the signature changes';
+    'version before (NULL: none). Where the alias points there already, nothing happens, unless score.MODEL does not '
+    'call that version (after a restore): that is mended. Refused while something stores results of score.MODEL, or '
+    'depends on it and the signature changes';
 
 CREATE OR REPLACE FUNCTION pgscore.rollback(model text, alias text DEFAULT 'live', why text DEFAULT NULL)
 RETURNS integer
@@ -180,7 +216,6 @@ DECLARE
     it CONSTANT pgscore.aliases := CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
     points record;
     recorded integer;
-    stray text;
 BEGIN
     SELECT m.name INTO points FROM pgscore.models AS m WHERE m.model_id = it.model_id;
     IF NOT FOUND THEN
@@ -196,19 +231,8 @@ BEGIN
     WHERE h.model_id = it.model_id AND h.alias = it.alias
     ORDER BY h.history_id DESC
     LIMIT 1;
-    IF it.alias = 'live' THEN
-        SELECT n.name INTO stray
-        FROM unnest(
-            pgscore.function_names(points.model, points.functions),
-            pgscore.function_names(format('%s_v%s', points.model, points.version), points.functions)
-        ) AS n (name, calls)
-        WHERE NOT EXISTS (
-            SELECT FROM pg_depend AS d
-            WHERE d.classid = 'pg_proc'::regclass AND d.objid = ANY (pgscore.functions_named(ARRAY[n.name]))
-              AND d.refclassid = 'pg_proc'::regclass AND d.refobjid = ANY (pgscore.functions_named(ARRAY[n.calls])))
-        LIMIT 1;
-    END IF;
-    IF points.version IS DISTINCT FROM recorded OR stray IS NOT NULL THEN
+    IF points.version IS DISTINCT FROM recorded
+       OR it.alias = 'live' AND NOT pgscore.calls_version(points.model, points.version, points.functions) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'PS002',
             MESSAGE = format('alias %s of model %s is not moved by hand', it.alias, points.model),

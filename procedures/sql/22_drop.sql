@@ -1,6 +1,31 @@
 -- Drop a version or a model. Refused, naming it, while anything depends on its functions.
 --
+-- Locks. A drop holds the model's row against all that deploys, promotes or drops it, and only then looks at its versions.
+--
 -- Errors are those of 20_functions.sql.
+
+CREATE OR REPLACE FUNCTION pgscore.drop_unused_graphs()
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    unused text[];
+BEGIN
+    -- One drop at a time: of two that each drop one version of a graph, the second must see that it was the last.
+    PERFORM pg_advisory_xact_lock(hashtext('pgscore.onnx_graphs'), 0);
+    -- Graphs that a deploy holds at this moment are left to it. With the others locked, the second look is final.
+    unused := ARRAY(
+        SELECT g.sha256
+        FROM pgscore.onnx_graphs AS g
+        WHERE NOT EXISTS (SELECT FROM pgscore.versions AS v WHERE v.onnx_sha256 = g.sha256)
+        FOR UPDATE SKIP LOCKED);
+    DELETE FROM pgscore.onnx_graphs AS g
+    WHERE g.sha256 = ANY (unused)
+      AND NOT EXISTS (SELECT FROM pgscore.versions AS v WHERE v.onnx_sha256 = g.sha256);
+END
+$function$;
+COMMENT ON FUNCTION pgscore.drop_unused_graphs() IS 'Deletes the ONNX graphs that no version uses. Part of the drops';
 
 CREATE OR REPLACE FUNCTION pgscore.drop_version(model text, version integer, why text DEFAULT NULL)
 RETURNS void
@@ -12,11 +37,12 @@ DECLARE
     dropped record;
     pointing text;
 BEGIN
-    SELECT m.model_id, v.version_id, v.onnx_sha256, v.sha256 INTO dropped
+    -- First the lock: what another drop did while this one waited is seen only by a statement that begins after it.
+    PERFORM FROM pgscore.models AS m WHERE m.name = drop_version.model FOR UPDATE;
+    SELECT m.model_id, v.version_id, v.sha256 INTO dropped
     FROM pgscore.models AS m
     JOIN pgscore.versions AS v USING (model_id)
-    WHERE m.name = drop_version.model AND v.version = drop_version.version
-    FOR UPDATE OF m;
+    WHERE m.name = drop_version.model AND v.version = drop_version.version;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING
             ERRCODE = 'PS001',
@@ -35,9 +61,7 @@ BEGIN
 
     PERFORM pgscore.drop_functions(pgscore.functions_of(model, version), format('version %s of %s', version, model));
     DELETE FROM pgscore.versions AS v WHERE v.version_id = dropped.version_id;
-    DELETE FROM pgscore.onnx_graphs AS g
-    WHERE g.sha256 = dropped.onnx_sha256
-      AND NOT EXISTS (SELECT FROM pgscore.versions AS v WHERE v.onnx_sha256 = g.sha256);
+    PERFORM pgscore.drop_unused_graphs();
     INSERT INTO pgscore.history (model_id, model, action, from_version, note, sha256)
     VALUES (dropped.model_id, drop_version.model, 'drop', drop_version.version, why, dropped.sha256);
 END
@@ -53,7 +77,6 @@ SET lock_timeout = '5s'
 AS $function$
 DECLARE
     dropped_id integer;
-    graphs text[];
 BEGIN
     SELECT m.model_id INTO dropped_id FROM pgscore.models AS m WHERE m.name = drop_model.model FOR UPDATE;
     IF NOT FOUND THEN
@@ -65,12 +88,9 @@ BEGIN
 
     PERFORM pgscore.drop_functions(pgscore.calls_of(model), format('model %s', model));
 
-    SELECT array_agg(v.onnx_sha256) INTO graphs FROM pgscore.versions AS v WHERE v.model_id = dropped_id;
     DELETE FROM pgscore.aliases AS a WHERE a.model_id = dropped_id;
     DELETE FROM pgscore.versions AS v WHERE v.model_id = dropped_id;
-    DELETE FROM pgscore.onnx_graphs AS g
-    WHERE g.sha256 = ANY (graphs)
-      AND NOT EXISTS (SELECT FROM pgscore.versions AS v WHERE v.onnx_sha256 = g.sha256);
+    PERFORM pgscore.drop_unused_graphs();
     DELETE FROM pgscore.models AS m WHERE m.model_id = dropped_id;
     INSERT INTO pgscore.history (model_id, model, action, note)
     VALUES (dropped_id, drop_model.model, 'drop', concat_ws(': ', 'the model and all its versions', why));

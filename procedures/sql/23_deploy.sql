@@ -78,6 +78,8 @@ BEGIN
             MESSAGE = 'ONNX needs the PL/Python functions, which are not in this database',
             HINT = 'a superuser runs `pgscore install --plpython` once';
     END IF;
+    -- Where it is there already, a drop of the last version that used it must leave it to this one.
+    PERFORM FROM pgscore.onnx_graphs AS g WHERE g.sha256 = hash FOR KEY SHARE;
     INSERT INTO pgscore.onnx_graphs (sha256, content) VALUES (hash, add_graph.content) ON CONFLICT DO NOTHING;
     -- One pair for each version: who may call it may call this graph and no other.
     FOR one IN

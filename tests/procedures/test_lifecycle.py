@@ -14,24 +14,14 @@ from pgscore.procedures.connection import errors
 from pgscore.procedures.deploy import deploy
 from pgscore.procedures.lifecycle import drop, history, list_models, promote, rollback, show
 
-from ..support.databases import copied, template
 from ..support.servers import Server
-from ..support.tiny import FRAME, NUMBERS, classifier, labeller, make_customers, opened, query, regressor, value
-
-MODELS = [classifier(1.0), classifier(0.01), classifier(0.0001)]
-
-
-def three_versions(connection: Any) -> None:
-    make_customers(connection)
-    for model in MODELS:
-        deploy(connection, model, name="churn", table="customers")
+from ..support.tiny import classifier, labeller, opened, query, regressor, value
+from ..support.versions import MODELS, answers, moving, three_versions
 
 
 @pytest.fixture
 def dsn(server: Server) -> Iterator[str]:
-    """A database with three versions of `churn`; the first is live."""
-    source = template(server, "pgscore_three_versions", three_versions, template(server))
-    with copied(server, source) as dsn:
+    with three_versions(server) as dsn:
         yield dsn
 
 
@@ -39,16 +29,6 @@ def dsn(server: Server) -> Iterator[str]:
 def connection(dsn: str) -> Iterator[Any]:
     with opened(dsn) as connection:
         yield connection
-
-
-def answers(version: int) -> list[float]:
-    """What version `version` says in Python."""
-    probabilities: list[float] = MODELS[version - 1].estimator.predict_proba(FRAME[NUMBERS])[:, 1].tolist()
-    return probabilities
-
-
-def moving(connection: Any) -> list[float]:
-    return [row[0] for row in query(connection, "SELECT score.churn(c) FROM public.customers c ORDER BY id")]
 
 
 def moves(connection: Any) -> list[tuple[str, int | None, int | None]]:
@@ -262,14 +242,6 @@ def test_a_promoter_promotes_and_nobody_else(connection: Any, dsn: str) -> None:
                 lifecycle.list_models(scorer)
     finally:
         query(connection, "DROP ROLE prom; DROP ROLE scor")
-
-
-def test_a_lock_is_not_waited_for_long(connection: Any, dsn: str) -> None:
-    with opened(dsn) as other, other.cursor() as cursor:
-        cursor.execute("SELECT FROM pgscore.aliases FOR UPDATE")
-        query(connection, "ALTER FUNCTION pgscore.promote(text, integer, text, text) SET lock_timeout = '50ms'")
-        with pytest.raises(RefusedError, match="holds a lock"):
-            promote(connection, "churn", 2)
 
 
 def test_a_running_deploy_does_not_hold_up_a_rollback(connection: Any, dsn: str) -> None:

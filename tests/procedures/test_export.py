@@ -142,8 +142,8 @@ def live(connection: Any) -> tuple[Any, ...]:
     """What score.churn answers for the first customer, and the version that it calls."""
     [row] = query(
         connection,
-        "SELECT score.churn(c), substring(pg_get_functiondef('score.churn(customers)'::regprocedure) FROM 'churn_v[0-9]+')"
-        " FROM customers c WHERE id = 1",
+        "SELECT score.churn(c), substring(pg_get_functiondef(p.oid) FROM 'churn_v[0-9]+') FROM customers c, pg_proc p"
+        " WHERE c.id = 1 AND p.oid = 'score.churn(customers)'::regprocedure",
     )
     return row
 

@@ -43,7 +43,7 @@ HOSTILE = [
     "hostile_v1",
     "é" * 31 + "x",
 ]
-TEXTS = ["begin", ":x", "\n\\q\n"]
+TEXTS = {"begin": HOSTILE[:6], ":x": HOSTILE[4:10], "\n\\q\n": HOSTILE[7:13]}
 
 
 def quoted(name: str) -> str:
@@ -70,10 +70,12 @@ def fill(connection: Any, frame: pd.DataFrame, table: str, columns: str) -> None
 @pytest.mark.parametrize("strategy", [Strategy.SQL, Strategy.PLPGSQL])
 def test_hostile_names(source: Any, server: Server, strategy: Strategy, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({name: rng.choice(HOSTILE, 60) if name in TEXTS else rng.normal(size=60) for name in HOSTILE})
-    encode = ColumnTransformer([("texts", OneHotEncoder(handle_unknown="ignore"), TEXTS)], remainder="passthrough")
+    frame = pd.DataFrame(
+        {name: rng.choice(TEXTS[name], 60) if name in TEXTS else rng.normal(size=60) for name in HOSTILE}
+    )
+    encode = ColumnTransformer([("texts", OneHotEncoder(handle_unknown="ignore"), [*TEXTS])], remainder="passthrough")
     pipeline = Pipeline([("encode", encode), ("model", LogisticRegression())])
-    model = loaded(pipeline.fit(frame, rng.choice(HOSTILE[:10], 60)))
+    model = loaded(pipeline.fit(frame, rng.choice(HOSTILE[6:11], 60)))
     columns = ", ".join(f"{quoted(name)} {'text' if name in TEXTS else 'float8'}" for name in HOSTILE)
     with other_database(server) as (dsn, there):
         for connection in (source, there):

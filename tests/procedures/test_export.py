@@ -115,6 +115,20 @@ def test_models_of_every_kind(source: Any, target: tuple[str, Any], strategy: St
     assert objects(there) == before
 
 
+@pytest.mark.parametrize("upwards", [True, False], ids=["15 to 18", "18 to 15"])
+def test_from_one_major_version_to_another(
+    installed15: str, installed18: str, server15: Server, server18: Server, upwards: bool, tmp_path: Path
+) -> None:
+    with opened(installed15 if upwards else installed18) as source:
+        make_customers(source)
+        deploy(source, mixed(), name="mixed", table="customers", strategy=Strategy.SQL)
+        folder = exported(source, tmp_path, "mixed")
+    with other_database(server18 if upwards else server15) as (dsn, there):
+        make_customers(there)
+        psql.done(dsn, folder / "deploy.sql")
+        assert "parity holds" in psql.done(dsn, folder / "verify.sql")
+
+
 def test_the_functions_are_the_invokers_and_nobody_elses(source: Any, target: tuple[str, Any], tmp_path: Path) -> None:
     dsn, there = target
     deploy(source, classifier(), name="churn", table="customers", strategy=Strategy.PLPGSQL)

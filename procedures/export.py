@@ -18,7 +18,7 @@ from pgscore.errors import NotFoundError, RefusedError, SignatureError, UsageErr
 from pgscore.quoting import ident, literal
 
 from .catalog import VersionDetails, show
-from .connection import Connection, transaction
+from .connection import Connection, pinned, transaction
 from .export_scripts import BoundTable, fill, script, template
 from .export_verify import verify_script
 from .functions import MAX_ARGUMENTS, dollar_tag, function_name
@@ -85,8 +85,8 @@ def export(connection: Connection, name: str, version: int | None = None, *, gra
             f"{name} version {details.version} is ONNX, which runs in pgscore's PL/Python functions alone;"
             " deploy it with --strategy sql or plpgsql, and export that"
         )
-    with transaction(connection) as cursor:
-        cursor.execute("SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL extra_float_digits = 1")
+    with transaction(connection) as cursor, pinned(cursor):
+        cursor.execute("SET LOCAL extra_float_digits = 1")
         functions = _functions(cursor, details)
         table = _bound_table(cursor, details)
         cursor.execute("SELECT prosrc FROM pg_proc WHERE oid = 'pgscore.dependants(oid[])'::regprocedure")

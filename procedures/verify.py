@@ -21,7 +21,7 @@ from pgscore.errors import NotFoundError
 
 from .answers import Subject, Table, evaluate
 from .cases import Cases, Row, Space, adversarial, perturbed, synthetic_bases
-from .connection import Connection, errors, transaction
+from .connection import Connection, errors, pinned, transaction
 from .parity import FunctionParity, ParityReport, compare
 
 __all__ = [
@@ -70,7 +70,7 @@ def gate(  # noqa: PLR0913
     read as the connected user; at most `max_rows` of its rows are used, fewer where the functions are slow.
     """
     it = Subject(name, version, table, artifact.parameters, artifact.functions, artifact.probes, artifact.tolerance)
-    with errors(f"checking model {name}"), connection.cursor() as cursor:
+    with errors(f"checking model {name}"), connection.cursor() as cursor, pinned(cursor):
         _settle(cursor)
         bound = Table(cursor, it, max_rows)
         space = Space(it.parameters, it.probes, bound.limits(), artifact.paths)
@@ -91,7 +91,7 @@ def verify(
 
     With `oracle` also real rows of the table are compared. Raises NotFoundError.
     """
-    with transaction(connection) as cursor:
+    with transaction(connection) as cursor, pinned(cursor):
         it = subject(connection, name, version)
         _settle(cursor)
         made_up, answers = stored_cases(cursor, it)
@@ -104,7 +104,7 @@ def verify(
 
 def subject(connection: Connection, name: str, version: int | None = None) -> Subject:
     """The version (default: the one that is live) as the catalog has it. Raises NotFoundError."""
-    with errors(), connection.cursor() as cursor:
+    with errors(), connection.cursor() as cursor, pinned(cursor):
         cursor.execute(
             """
             SELECT v.version, v.bound_table, v.parameters, v.functions,

@@ -18,6 +18,7 @@ from pgscore.compiler.load import LoadedModel
 from pgscore.procedures.deploy import deploy
 
 from ..support import psql
+from ..support.databases import copied, template
 from ..support.exports import exported, functions, objects, other_database
 from ..support.servers import Server
 from ..support.tiny import (
@@ -116,14 +117,13 @@ def test_models_of_every_kind(source: Any, target: tuple[str, Any], strategy: St
 
 
 @pytest.mark.parametrize("upwards", [True, False], ids=["15 to 18", "18 to 15"])
-def test_from_one_major_version_to_another(
-    installed15: str, installed18: str, server15: Server, server18: Server, upwards: bool, tmp_path: Path
-) -> None:
-    with opened(installed15 if upwards else installed18) as source:
+def test_from_one_major_version_to_another(server15: Server, server18: Server, upwards: bool, tmp_path: Path) -> None:
+    old, new = (server15, server18) if upwards else (server18, server15)
+    with copied(old, template(old)) as dsn, opened(dsn) as source:
         make_customers(source)
         deploy(source, mixed(), name="mixed", table="customers", strategy=Strategy.SQL)
         folder = exported(source, tmp_path, "mixed")
-    with other_database(server18 if upwards else server15) as (dsn, there):
+    with other_database(new) as (dsn, there):
         make_customers(there)
         psql.done(dsn, folder / "deploy.sql")
         assert "parity holds" in psql.done(dsn, folder / "verify.sql")

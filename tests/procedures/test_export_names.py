@@ -9,49 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.compose import ColumnTransformer
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.linear_model import LinearRegression
 
 from pgscore.compiler.artifact import Strategy
 from pgscore.errors import NotFoundError, RefusedError, UsageError
 from pgscore.procedures.deploy import deploy
 from pgscore.procedures.export import export
 
-from ..support import psql
+from ..support import hostile, psql
 from ..support.exports import exported, functions, objects, other_database
 from ..support.servers import Server
 from ..support.tiny import classifier, loaded, make_customers, opened, query
-
-HOSTILE = [
-    '"; DROP TABLE customers; --',
-    "$$",
-    "$body$ $body1$",
-    "%s %(x)s",
-    "{} {0}",
-    ":x",
-    ":'x' :\"x\" :{?x}",
-    "\\",
-    "\n\\q\n",
-    "\n\\.\n",
-    "@TABLE@ @MODEL@",
-    "it's /* not */ -- so",
-    "begin",
-    "end",
-    "r",
-    "hostile_v1",
-    "é" * 31 + "x",
-]
-TEXTS = {"begin": HOSTILE[:6], ":x": HOSTILE[4:10], "\n\\q\n": HOSTILE[7:13]}
-
-
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-SCHEMA = quoted(HOSTILE[0])
-TABLE = f"{SCHEMA}.{quoted(HOSTILE[8])}"
 
 
 @pytest.fixture
@@ -60,35 +28,21 @@ def source(installed: str) -> Iterator[Any]:
         yield connection
 
 
-def fill(connection: Any, frame: pd.DataFrame, table: str, columns: str) -> None:
-    with connection, connection.cursor() as cursor:
-        cursor.execute(f"CREATE TABLE {table} ({columns})")
-        marks = ", ".join(["%s"] * frame.shape[1])
-        cursor.executemany(f"INSERT INTO {table.replace('%', '%%')} VALUES ({marks})", frame.values.tolist())
-
-
 @pytest.mark.parametrize("strategy", [Strategy.SQL, Strategy.PLPGSQL])
 def test_hostile_names(source: Any, server: Server, strategy: Strategy, tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame(
-        {name: rng.choice(TEXTS[name], 60) if name in TEXTS else rng.normal(size=60) for name in HOSTILE}
-    )
-    encode = ColumnTransformer([("texts", OneHotEncoder(handle_unknown="ignore"), [*TEXTS])], remainder="passthrough")
-    pipeline = Pipeline([("encode", encode), ("model", LogisticRegression())])
-    model = loaded(pipeline.fit(frame, rng.choice(HOSTILE[6:11], 60)))
-    columns = ", ".join(f"{quoted(name)} {'text' if name in TEXTS else 'float8'}" for name in HOSTILE)
+    model = hostile.model()
     with other_database(server) as (dsn, there):
         for connection in (source, there):
-            query(connection, f"CREATE SCHEMA {SCHEMA}")
-            fill(connection, frame, TABLE, columns)
-        query(source, f"GRANT USAGE ON SCHEMA {SCHEMA} TO pgscore_owner")
-        deploy(source, model, name="hostile", table=TABLE, strategy=strategy)
+            hostile.make_table(connection)
+        query(source, f"GRANT USAGE ON SCHEMA {hostile.SCHEMA} TO pgscore_owner")
+        deploy(source, model, name="hostile", table=hostile.TABLE, strategy=strategy)
         before = objects(there)
         folder = exported(source, tmp_path, "hostile")
         variables = ("-v", "x=; DROP TABLE customers; --", "-v", "body=evil")
         psql.done(dsn, folder / "deploy.sql", *variables)
-        assert f"; 60 rows of {TABLE}" in psql.done(dsn, folder / "verify.sql", *variables)
-        found = query(there, f"SELECT score.hostile(c.*), score.hostile_proba(c.*) FROM {TABLE} c")
+        assert f"; 60 rows of {hostile.TABLE}" in psql.done(dsn, folder / "verify.sql", *variables)
+        found = query(there, f"SELECT score.hostile(c.*), score.hostile_proba(c.*) FROM {hostile.TABLE} c")
+        frame = hostile.frame()
         assert [row[0] for row in found] == model.estimator.predict(frame).tolist()
         np.testing.assert_allclose([row[1] for row in found], model.estimator.predict_proba(frame), rtol=1e-10)
         psql.done(dsn, folder / "revert.sql", *variables)
@@ -103,7 +57,7 @@ def test_more_than_100_inputs(source: Any, server: Server, strategy: Strategy, t
     columns = ", ".join(f'"{name}" {"real" if number % 3 else "float8"}' for number, name in enumerate(frame))
     with other_database(server) as (dsn, there):
         for connection in (source, there):
-            fill(connection, frame, "wide", columns)
+            hostile.fill(connection, frame.values.tolist(), "wide", columns)
         deploy(source, model, name="wide", table="wide", strategy=strategy)
         folder = exported(source, tmp_path, "wide")
         psql.done(dsn, folder / "deploy.sql")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,20 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from pgscore.compiler.artifact import Strategy
-from pgscore.errors import NotFoundError, RefusedError, UsageError
+from pgscore.errors import NotFoundError, RefusedError, RightsError, UsageError
 from pgscore.procedures.deploy import deploy
 from pgscore.procedures.export import export
 
 from ..support import hostile, psql
 from ..support.exports import exported, functions, objects, other_database
+from ..support.roles import Cast
 from ..support.servers import Server
 from ..support.tiny import classifier, loaded, make_customers, opened, query
 
 
 @pytest.fixture
-def source(installed: str) -> Iterator[Any]:
-    with opened(installed) as connection:
-        yield connection
+def source(admin: Any) -> Any:
+    return admin
 
 
 @pytest.mark.parametrize("strategy", [Strategy.SQL, Strategy.PLPGSQL])
@@ -94,6 +93,17 @@ def test_what_is_refused(source: Any, tmp_path: Path) -> None:
     query(source, "DROP FUNCTION score.churn(clients), score.churn_v1(clients)")
     with pytest.raises(RefusedError, match="functions of churn version 1 are gone"):
         export(source, "churn")
+
+
+def test_deployers_export(source: Any, cast: Cast) -> None:
+    make_customers(source)
+    deploy(source, classifier(), name="churn", table="customers", strategy=Strategy.PLPGSQL)
+    made = export(cast("deployer"), "churn")
+    assert made.files == export(source, "churn").files
+    assert "SECURITY DEFINER" not in made.files["deploy.sql"]
+    assert "pgscore_s" not in made.files["deploy.sql"]
+    with pytest.raises(RightsError, match="permission denied"):
+        export(cast("promoter"), "churn")
 
 
 def test_onnx_is_refused(with_plpython: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.linear_model import LinearRegression
 
 from pgscore.compiler.artifact import Strategy
 from pgscore.errors import InvalidNameError, PgscoreError, RefusedError, SignatureError
+from pgscore.procedures import rights
 from pgscore.procedures.catalog import history, list_models, show
 from pgscore.procedures.deploy import deploy
 from pgscore.procedures.doctor import examine
@@ -23,6 +25,7 @@ from pgscore.procedures.verify import verify
 
 from ..support import hostile
 from ..support.evil import make_evil
+from ..support.projects import CHURN, DAILY, Checkout
 from ..support.tiny import FRAME, NUMBERS, classifier, loaded, make_customers, mixed, opened, query
 
 
@@ -59,11 +62,23 @@ def test_a_hostile_schema_first_in_the_search_path(evil: Any) -> None:
     assert "evil" not in "".join(export(evil, "churn").files.values())
     assert list_models(evil)[0].live == 2
     assert len(history(evil, "churn")) == 7
+    assert rights.grant(evil, "churn", "postgres") is not None
+    rights.revoke(evil, "churn", "postgres")
+    assert rights.list_grants(evil) == []
     drop_job(evil, "daily")
     drop(evil, "churn", 1)
     drop(evil, "churn")
     install(evil)
     uninstall(evil)
+
+
+def test_a_hostile_schema_and_models_from_git(evil: Any, tmp_path: Path) -> None:
+    install(evil)
+    checkout = Checkout(tmp_path, evil)
+    text = CHURN + 'grants = ["pgscore_monitor"]\n' + DAILY
+    assert len(checkout.apply(text)) == 3
+    assert len(checkout.apply(text.replace("a.skops", "b.skops"))) == 1
+    assert run_job(evil, "daily").rows == 5
 
 
 @pytest.fixture

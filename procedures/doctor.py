@@ -12,7 +12,7 @@ import psycopg2
 
 from pgscore.compiler.backends.onnx import ML_OPSET, OPSET
 
-from .connection import Connection, errors
+from .connection import Connection, errors, pinned
 from .install import MINIMUM_SERVER, OWNER, has_plpython, is_installed
 
 OLDEST_ONNXRUNTIME = (1, 18)
@@ -46,7 +46,7 @@ def examine(connection: Connection) -> list[Finding]:
     itself fails.
     """
     findings: list[Finding] = []
-    with errors(), connection.cursor() as cursor:
+    with errors(), connection.cursor() as cursor, pinned(cursor):
         for subject, ask in QUESTIONS.items():
             cursor.execute("SAVEPOINT pgscore_doctor")
             try:

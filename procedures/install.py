@@ -11,7 +11,7 @@ from typing import Any
 from pgscore.errors import NotInstalledError, RefusedError, RightsError, ServerError, UsageError
 from pgscore.quoting import ident, literal
 
-from .connection import Connection, errors, transaction
+from .connection import PINNED, Connection, errors, pinned, transaction
 from .plan import Statement, apply
 
 SCHEMA_VERSION = 1
@@ -32,7 +32,7 @@ ROLES = (
 SCHEMAS = ("pgscore", "score", "pgscore_staging")
 
 _PREAMBLE = Statement(
-    "SET LOCAL search_path = pg_catalog, pg_temp;\nSET LOCAL client_min_messages = warning",
+    f"{PINNED};\nSET LOCAL client_min_messages = warning",
     "Nothing below depends on the session's search_path.",
 )
 
@@ -46,14 +46,14 @@ _INSTALLED = """EXISTS (
 
 def is_installed(connection: Connection) -> bool:
     """Whether the catalog is in this database."""
-    with errors(), connection.cursor() as cursor:
+    with errors(), connection.cursor() as cursor, pinned(cursor):
         cursor.execute(f"SELECT {_INSTALLED}")
         return bool(cursor.fetchone()[0])
 
 
 def has_plpython(connection: Connection) -> bool:
     """Whether the PL/Python functions that score ONNX graphs are in this database."""
-    with errors(), connection.cursor() as cursor:
+    with errors(), connection.cursor() as cursor, pinned(cursor):
         cursor.execute(
             """
             SELECT count(DISTINCT p.proname) = 2
@@ -79,7 +79,7 @@ def install(
         raise UsageError(
             "the PL/Python functions need the folder with numpy and onnxruntime; see `pgscore runtime install`"
         )
-    with transaction(connection) as cursor:
+    with transaction(connection) as cursor, pinned(cursor):
         state = _inspect(cursor)
         statements = _install_plan(state, runtime if plpython else None)
         if not dry_run:
@@ -263,7 +263,7 @@ def uninstall(connection: Connection, *, dry_run: bool = False) -> list[Statemen
     Gives the plan; with `dry_run` nothing runs. Raises RefusedError, naming them, while objects outside the two schemas
     depend on what is inside, or belong to pgscore_owner.
     """
-    with transaction(connection) as cursor:
+    with transaction(connection) as cursor, pinned(cursor):
         statements = _uninstall_plan(cursor)
         if not dry_run:
             apply(connection, statements)
@@ -343,7 +343,6 @@ _REMOVABLE_ROLES = """
 
 
 def _uninstall_plan(cursor: Any) -> list[Statement]:
-    cursor.execute("SET LOCAL search_path = pg_catalog, pg_temp")
     state = _inspect(cursor)
     if not state.installed:
         raise NotInstalledError("pgscore is not installed in this database")

@@ -210,18 +210,17 @@ def test_every_command_is_documented_with_each_option(build_cli: ModuleType) -> 
             assert option in section, f"{words}: {option}"
 
 
-@pytest.mark.parametrize(
-    "page", sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-)
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
     path = ROOT / page
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
         assert link.startswith("https://") or (path.parent / link).exists(), link
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "docs/cli.md", "docs/sql.md", "docs/ci.md", "docs/operations.md", "CONTRIBUTING.md"]
-)
+@pytest.mark.parametrize("page", PAGES)
 def test_every_command_in_the_pages_exists(page: str, build_cli: ModuleType) -> None:
     known = {" ".join(words) for words, _ in build_cli.commands()}
     text = (ROOT / page).read_text()

@@ -199,7 +199,7 @@ def test_readers_wait_for_no_promote(connection: Any, dsn: str) -> None:
 
 
 def short_lock_timeout(connection: Any) -> None:
-    for function in ("promote(text, integer, text)", "rollback(text, text)"):
+    for function in ("promote(text, integer, text, text)", "rollback(text, text, text)"):
         query(connection, f"ALTER FUNCTION pgscore.{function} SET lock_timeout = '200ms'")
 
 

@@ -18,7 +18,7 @@ VERSIONS = """
     SELECT m.model_id, m.name, m.last_version, v.version, jsonb_array_length(v.parameters),
            ARRAY(SELECT f ->> 'suffix' FROM jsonb_array_elements(v.functions) AS f),
            v.version_id IN (SELECT a.version_id FROM pgscore.aliases AS a WHERE a.alias = 'live'),
-           (SELECT count(*) FROM pgscore.parity_cases AS c WHERE c.version_id = v.version_id)
+           (SELECT count(*) FROM pgscore.parity_cases AS c WHERE c.version_id = v.version_id), v.strategy
     FROM pgscore.models AS m LEFT JOIN pgscore.versions AS v USING (model_id) ORDER BY 1, 4"""
 ALIASES = """
     SELECT a.model_id, a.alias, v.version
@@ -47,7 +47,11 @@ def _functions_are_those_of(connection: Any, versions: list[tuple[Any, ...]]) ->
     for name, arguments in found:
         named.setdefault(name, []).append((name, arguments))
     expected = set()
-    for _, model, _, version, inputs, suffixes, live, _ in versions:
+    for _, model, _, version, inputs, suffixes, live, _, strategy in versions:
+        if strategy == "onnx":
+            outputs, features = (named.get(f"{model}_v{version}_{what}", []) for what in ("outputs", "features"))
+            assert (len(outputs), len(features)) == (2, 2 if inputs <= 100 else 1), (model, version)
+            expected.update(outputs + features)
         for suffix in suffixes:
             tail = f"_{suffix}" if suffix else ""
             own = named.get(f"{model}_v{version}{tail}", [])

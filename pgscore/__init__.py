@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pgscore.procedures.deploy import Deployment as Deployment
     from pgscore.procedures.deploy import deploy as deploy
     from pgscore.procedures.install import install as install
-    from pgscore.procedures.install import uninstall as uninstall
+    from pgscore.procedures.install import upgrade as upgrade
     from pgscore.procedures.lifecycle import drop as drop
     from pgscore.procedures.lifecycle import history as history
     from pgscore.procedures.lifecycle import list_models as list_models
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pgscore.procedures.refresh import list_jobs as list_jobs
     from pgscore.procedures.refresh import run_job as run_job
     from pgscore.procedures.refresh import status as status
+    from pgscore.procedures.uninstall import uninstall as uninstall
     from pgscore.procedures.verify import ParityReport as ParityReport
     from pgscore.procedures.verify import verify as verify
 
@@ -69,7 +70,8 @@ _HOME = {
     "show": "procedures.lifecycle",
     "status": "procedures.refresh",
     "to_program": "compiler.frontends",
-    "uninstall": "procedures.install",
+    "uninstall": "procedures.uninstall",
+    "upgrade": "procedures.install",
     "verify": "procedures.verify",
 }
 

@@ -25,7 +25,7 @@ from pgscore.quoting import ident, literal
 from .binding import Binding, bind
 from .connection import Connection, transaction
 from .functions import VersionPlan
-from .install import has_plpython, is_installed
+from .install import has_plpython, require_current
 from .plan import Statement, apply, as_text
 from .verify import ParityReport, gate
 
@@ -174,8 +174,7 @@ class _Run:
 
     def _installation(self) -> tuple[str, bool]:
         """The owner of the catalog, as whom the DDL runs, and whether there is a role of scorers."""
-        if not is_installed(self.connection):
-            raise NotInstalledError("pgscore is not installed in this database; run `pgscore install`")
+        require_current(self.connection)
         self.cursor.execute(
             """
             SELECT r.rolname::text, current_user::text,

@@ -14,6 +14,7 @@ DO $grants$
 BEGIN
     IF to_regrole('pgscore_scorer') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA score, pgscore TO pgscore_scorer;
+        GRANT SELECT (schema_version, pgscore_version) ON pgscore.installation TO pgscore_scorer;
         GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA score TO pgscore_scorer;
         GRANT EXECUTE ON FUNCTION
             pgscore.score(text, jsonb),
@@ -38,6 +39,7 @@ BEGIN
     END IF;
     IF to_regrole('pgscore_promoter') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA pgscore TO pgscore_promoter;
+        GRANT SELECT (schema_version, pgscore_version) ON pgscore.installation TO pgscore_promoter;
         GRANT EXECUTE ON FUNCTION
             pgscore.promote(text, integer, text),
             pgscore.rollback(text, text)

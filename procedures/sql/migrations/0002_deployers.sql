@@ -1,0 +1,1 @@
+-- 2: deployers, who need not be members of the owner.

@@ -52,7 +52,7 @@ def models(connection: Any) -> str:
     table = f"{CUSTOMERS};\nINSERT INTO public.customers VALUES\n    {rows};\n"
     run(connection, table)
     scripts = [
-        "\\set ON_ERROR_STOP on\n",
+        "\\set ON_ERROR_STOP on\nSET client_min_messages = warning;\n",
         table,
         deployed(connection, classifier(), "churn"),
         deployed(connection, classifier(0.1), "churn", promote=True),

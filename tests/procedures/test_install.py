@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +13,7 @@ from pgscore.procedures.lifecycle import list_models, promote
 from pgscore.procedures.plan import as_script
 from pgscore.procedures.uninstall import uninstall
 
-from ..support import servers
-from ..support.databases import copied
+from ..support.databases import copied, psql
 from ..support.servers import Server
 from ..support.tiny import classifier, make_customers, opened, query, value
 
@@ -50,20 +47,6 @@ def other(server: Server) -> Iterator[str]:
         yield dsn
 
 
-@pytest.fixture(scope="module", params=["debian15", "embedded18"])
-def bare(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A server of its own, which has none of our roles when a test begins and must have none when it ends."""
-    with getattr(servers, request.param)() as server:
-        yield server
-
-
-def psql(server: Server, dsn: str, script: str) -> subprocess.CompletedProcess[str]:
-    program = servers.DEBIAN / "bin/psql" if server.major == 15 else shutil.which("psql") or servers.DEBIAN / "bin/psql"
-    return subprocess.run(
-        [program, "-X", "-q", "-f", "-", dsn], input=script, capture_output=True, text=True, check=False
-    )
-
-
 def test_install_twice_is_as_good_as_once(database: str) -> None:
     with opened(database) as connection:
         assert not is_installed(connection)
@@ -82,7 +65,7 @@ def test_dry_run_prints_what_install_does(server: Server, database: str, other: 
         assert not is_installed(connection)
         install(connection)
         done = query(connection, OBJECTS)
-    ran = psql(server, other, script)
+    ran = psql(other, script)
     assert (ran.returncode, ran.stderr) == (0, "")
     with opened(other) as connection:
         assert query(connection, OBJECTS) == done
@@ -91,7 +74,7 @@ def test_dry_run_prints_what_install_does(server: Server, database: str, other: 
 def test_a_script_that_fails_changes_nothing(server: Server, database: str) -> None:
     with opened(database) as connection:
         script = as_script(install(connection, dry_run=True).statements)
-    ran = psql(server, database, script.replace("COMMIT;", "SELECT 1/0;\nCOMMIT;"))
+    ran = psql(database, script.replace("COMMIT;", "SELECT 1/0;\nCOMMIT;"))
     assert ran.returncode == 3
     with opened(database) as connection:
         assert not is_installed(connection)
@@ -200,7 +183,7 @@ def test_uninstall_script_through_psql(bare: Server) -> None:
             make_customers(connection)
             deploy(connection, classifier(), name="churn", table="customers")
             script = as_script(uninstall(connection, dry_run=True).statements)
-        ran = psql(bare, dsn, script)
+        ran = psql(dsn, script)
         assert (ran.returncode, ran.stderr) == (0, "")
         with opened(dsn) as connection:
             assert not is_installed(connection)

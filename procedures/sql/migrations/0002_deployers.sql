@@ -1,1 +1,3 @@
 -- 2: deployers, who need not be members of the owner.
+
+DO $migration$ BEGIN END $migration$;

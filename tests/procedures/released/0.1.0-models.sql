@@ -1,4 +1,5 @@
 \set ON_ERROR_STOP on
+SET client_min_messages = warning;
 
 CREATE TABLE public.customers (id integer PRIMARY KEY, tenure integer, monthly numeric(8,2), plan text);
 INSERT INTO public.customers VALUES

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pgscore.errors import NotInstalledError, RefusedError, RightsError, UsageError
+from pgscore.errors import RefusedError, RightsError, UsageError
 from pgscore.procedures.deploy import deploy
 from pgscore.procedures.install import ROLES, has_plpython, install, is_installed
 from pgscore.procedures.lifecycle import list_models, promote
@@ -151,52 +151,6 @@ def test_history_and_versions_never_change(installed: str) -> None:
         other = "(SELECT max(version_id) FROM pgscore.versions)"
         with pytest.raises(Exception, match="aliases_points_to_own_version"):
             query(connection, f"UPDATE pgscore.aliases SET version_id = {other} WHERE model_id = 1")
-
-
-def test_uninstall_leaves_nothing(bare: Server) -> None:
-    with copied(bare) as dsn, opened(dsn) as connection:
-        make_customers(connection)
-        before = query(connection, "SELECT classid, count(*) FROM pg_depend GROUP BY 1 ORDER BY 1")
-        install(connection)
-        deploy(connection, classifier(), name="churn", table="customers")
-        query(connection, "CREATE SCHEMA own; GRANT USAGE ON SCHEMA own TO pgscore_owner")
-        query(connection, "CREATE VIEW own.v AS SELECT score.churn(c) AS p FROM customers c")
-        with pytest.raises(RefusedError, match=r"still in use: view own\.v"):
-            uninstall(connection)
-        query(connection, "DROP VIEW own.v; CREATE TABLE own.t (); ALTER TABLE own.t OWNER TO pgscore_owner")
-        with pytest.raises(RefusedError, match=r"table own\.t \(pgscore_owner owns it\)"):
-            uninstall(connection)
-        query(connection, "DROP SCHEMA own CASCADE")
-        plan = uninstall(connection, dry_run=True)
-        assert is_installed(connection)
-        assert uninstall(connection) == plan
-        assert query(connection, "SELECT classid, count(*) FROM pg_depend GROUP BY 1 ORDER BY 1") == before
-        assert query(connection, "SELECT rolname FROM pg_roles WHERE rolname LIKE 'pgscore%%'", ()) == []
-        with pytest.raises(NotInstalledError):
-            uninstall(connection)
-
-
-def test_uninstall_script_through_psql(bare: Server) -> None:
-    with copied(bare) as dsn:
-        with opened(dsn) as connection:
-            install(connection)
-            make_customers(connection)
-            deploy(connection, classifier(), name="churn", table="customers")
-            script = as_script(uninstall(connection, dry_run=True).statements)
-        ran = psql(dsn, script)
-        assert (ran.returncode, ran.stderr) == (0, "")
-        with opened(dsn) as connection:
-            assert not is_installed(connection)
-
-
-def test_roles_stay_while_another_database_uses_them(bare: Server) -> None:
-    with copied(bare) as first, copied(bare) as second, opened(first) as one, opened(second) as two:
-        install(one)
-        install(two)
-        uninstall(one)
-        assert list_models(two) == []
-        uninstall(two)
-        assert value(two, "SELECT count(*) FROM pg_roles WHERE rolname = ANY (%s)", (list(ROLES),)) == 0
 
 
 def test_install_with_createrole(bare: Server) -> None:

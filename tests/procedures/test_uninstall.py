@@ -1,0 +1,445 @@
+"""Uninstall leaves nothing of ours, takes nothing of anybody else's, and says what stays.
+
+The servers are the module's own: after each test none of our roles is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg2.extensions import make_dsn, parse_dsn
+
+from pgscore.compiler.artifact import Strategy
+from pgscore.errors import NotInstalledError, RefusedError, RightsError
+from pgscore.procedures.deploy import deploy
+from pgscore.procedures.install import ROLES, install, is_installed
+from pgscore.procedures.lifecycle import list_models
+from pgscore.procedures.plan import as_script
+from pgscore.procedures.refresh import create_job, run_job
+from pgscore.procedures.uninstall import _made, uninstall
+
+from ..cli.conftest import pgscore
+from ..conftest import require_debian15
+from ..support import servers
+from ..support.databases import copied, psql
+from ..support.servers import Server
+from ..support.tiny import classifier, make_customers, opened, query, value
+
+# Every catalog with a row for each object, and where rights and settings are kept.
+TRACES = """
+    SELECT 'depend', classid::regclass::text, count(*) FROM pg_depend GROUP BY 2
+    UNION ALL SELECT 'shdepend', classid::regclass::text, count(*) FROM pg_shdepend
+              WHERE dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) GROUP BY 2
+    UNION ALL SELECT 'description', classoid::regclass::text, count(*) FROM pg_description GROUP BY 2
+    UNION ALL SELECT 'shdescription', classoid::regclass::text, count(*) FROM pg_shdescription GROUP BY 2
+    UNION ALL SELECT 'setting', setconfig::text, count(*) FROM pg_db_role_setting GROUP BY 2
+    UNION ALL SELECT 'default', defaclacl::text, count(*) FROM pg_default_acl GROUP BY 2
+    UNION ALL SELECT 'role', rolname, 1 FROM pg_roles
+    UNION ALL SELECT 'member', format('%s %s', roleid::regrole, member::regrole), 1 FROM pg_auth_members
+    UNION ALL SELECT 'schema', nspname, 1 FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp'
+    UNION ALL SELECT 'database', format('%s %s', datname, datacl), 1
+              FROM pg_database WHERE datname = current_database()
+    UNION ALL SELECT 'table', format('%s %s', oid::regclass, relacl), 1
+              FROM pg_class WHERE relnamespace = 'public'::regnamespace
+    ORDER BY 1, 2
+"""
+
+
+def name_of(dsn: str) -> str:
+    return str(parse_dsn(dsn)["dbname"])
+
+
+@contextmanager
+def using(server: Server, user: str = "postgres", attributes: str = "") -> Iterator[tuple[Any, Any]]:
+    """(the superuser, a role that installed and deployed) in a database with customers; both connected."""
+    with copied(server) as dsn, opened(dsn) as admin:
+        make_customers(admin)
+        if user != "postgres":
+            query(admin, f"CREATE ROLE {user} LOGIN {attributes}")
+            query(admin, f"GRANT CREATE ON DATABASE {name_of(dsn)} TO {user}; GRANT SELECT ON customers TO {user}")
+        try:
+            with opened(dsn.replace("postgres@", f"{user}@")) as connection:
+                yield admin, connection
+        finally:
+            clean_up(admin, user)
+        assert value(admin, "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'pgscore%'") == 0
+
+
+def clean_up(admin: Any, *users: str) -> None:
+    admin.rollback()
+    query(admin, "DROP SCHEMA IF EXISTS score, pgscore CASCADE")
+    for role in [*ROLES, *users]:
+        if role != "postgres" and value(admin, "SELECT to_regrole(%s) IS NOT NULL", (role,)):
+            query(admin, f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
+
+
+def installed_with_models(connection: Any) -> None:
+    install(connection)
+    deploy(connection, classifier(), name="churn", table="customers")
+    deploy(connection, classifier(2.0), name="churn", table="customers", promote=True)
+    deploy(connection, classifier(), name="slow", table="customers", strategy=Strategy.PLPGSQL)
+    create_job(connection, "daily", model="churn", source="customers", keys=["id"], target="public.churn_scores")
+    run_job(connection, "daily")
+
+
+@pytest.mark.parametrize(
+    ("user", "attributes"), [("postgres", ""), ("dba", "CREATEROLE"), ("plain", ""), ("boss", "SUPERUSER")]
+)
+def test_it_leaves_nothing(bare: Server, user: str, attributes: str) -> None:
+    with using(bare, user, attributes) as (admin, connection):
+        if user != "postgres":
+            query(admin, f"GRANT CREATE ON SCHEMA public TO {user}")
+        before = query(admin, TRACES)
+        installed_with_models(connection)
+        plan = uninstall(connection, dry_run=True)
+        assert is_installed(connection)
+        assert uninstall(connection) == plan
+        assert plan.notes == []
+        assert not is_installed(connection)
+        assert value(connection, "SELECT count(*) FROM churn_scores") == 5
+        query(connection, "DROP TABLE churn_scores")
+        assert query(admin, TRACES) == before
+        with pytest.raises(NotInstalledError):
+            uninstall(connection)
+
+
+@pytest.mark.parametrize(("user", "attributes"), [("postgres", ""), ("dba", "CREATEROLE"), ("plain", "")])
+def test_the_script_through_psql(bare: Server, user: str, attributes: str) -> None:
+    with using(bare, user, attributes) as (admin, connection):
+        before = query(admin, TRACES)
+        install(connection)
+        deploy(connection, classifier(), name="churn", table="customers")
+        outcome = pgscore("uninstall", "--dry-run", "--dsn", connection.dsn)
+        assert outcome.code == 0
+        query(connection, "CREATE VIEW pg_temp.v AS SELECT score.churn_v1(1, 1.0) AS p")
+        refused = psql(connection.dsn, outcome.out)
+        assert refused.returncode == 3
+        assert "still in use: view pg_temp" in refused.stderr
+        assert is_installed(connection)
+        query(connection, "DROP VIEW pg_temp.v")
+        ran = psql(connection.dsn, outcome.out)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert query(admin, TRACES) == before
+
+
+# What a user builds, how the refusal names it, and how it is taken away.
+DEPENDANTS = {
+    "view": (
+        "CREATE VIEW own.v AS SELECT score.churn(c) AS p FROM customers c",
+        "view own.v",
+    ),
+    "view on the catalog": ("CREATE VIEW own.v AS SELECT * FROM pgscore.freshness", "view own.v"),
+    "materialised view": (
+        "CREATE MATERIALIZED VIEW own.m AS SELECT score.churn_v1(c) AS p FROM customers c",
+        "materialized view own.m",
+    ),
+    "generated column": (
+        "CREATE TABLE own.t (a integer, p float8 GENERATED ALWAYS AS (score.churn_v1(a, 1.0)) STORED)",
+        "generated column p of table own.t",
+    ),
+    "default": (
+        "CREATE TABLE own.t (p float8 DEFAULT score.churn_v1(1, 1.0))",
+        "default value for column p of table own.t",
+    ),
+    "index": (
+        "CREATE TABLE own.t (a integer); CREATE INDEX i ON own.t (score.churn_v1(a, 1.0))",
+        "index own.i",
+    ),
+    "partial index": (
+        "CREATE TABLE own.t (a integer); CREATE INDEX i ON own.t (a) WHERE score.churn_v1(a, 1.0) > 0.5",
+        "index own.i",
+    ),
+    "check constraint": (
+        "CREATE TABLE own.t (a integer CONSTRAINT likely CHECK (score.churn_v1(a, 1.0) < 2))",
+        "constraint likely on table own.t",
+    ),
+    "domain": (
+        "CREATE DOMAIN own.d AS integer CONSTRAINT likely CHECK (score.churn_v1(VALUE, 1.0) < 2)",
+        "constraint likely of domain own.d",
+    ),
+    "foreign key": (
+        "CREATE TABLE own.t (model_id integer CONSTRAINT of_model REFERENCES pgscore.models)",
+        "constraint of_model on table own.t",
+    ),
+    "SQL function": (
+        "CREATE FUNCTION own.f(c customers) RETURNS float8 LANGUAGE sql RETURN score.churn(c) * 2",
+        "function own.f(public.customers)",
+    ),
+    "function of our type": (
+        "CREATE FUNCTION own.f(pgscore.models) RETURNS text LANGUAGE sql AS 'SELECT $1.name'",
+        "function own.f(pgscore.models)",
+    ),
+    "procedure": (
+        "CREATE PROCEDURE own.p() LANGUAGE sql BEGIN ATOMIC SELECT score.churn_v1(1, 1.0); END",
+        "function own.p()",
+    ),
+    "operator": (
+        "CREATE OPERATOR own.### (LEFTARG = integer, RIGHTARG = float8, FUNCTION = score.churn_v1)",
+        "operator own.###(integer,double precision)",
+    ),
+    "aggregate": (
+        "CREATE AGGREGATE own.a(float8) (SFUNC = float8pl, STYPE = float8);"
+        "CREATE FUNCTION own.f() RETURNS float8 LANGUAGE sql BEGIN ATOMIC"
+        " SELECT own.a(score.churn_v1(1, 1.0)) AS p; END",
+        "function own.f()",
+    ),
+    "policy": (
+        "CREATE TABLE own.t (a integer); CREATE POLICY p ON own.t USING (score.churn_v1(a, 1.0) > 0.5)",
+        "policy p on table own.t",
+    ),
+    "policy for a role of ours": (
+        "CREATE TABLE own.t (a integer); CREATE POLICY p ON own.t AS RESTRICTIVE TO pgscore_scorer USING (a > 1)",
+        "policy p on table own.t (for pgscore_scorer)",
+    ),
+    "trigger": (
+        "CREATE TABLE own.t (a integer);"
+        "CREATE TRIGGER g BEFORE DELETE ON own.t EXECUTE FUNCTION pgscore.refuse_change()",
+        "trigger g on table own.t",
+    ),
+    "trigger condition": (
+        "CREATE TABLE own.t (a integer); CREATE TRIGGER g AFTER INSERT ON own.t FOR EACH ROW"
+        " WHEN (score.churn_v1(NEW.a, 1.0) > 0.5) EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        "trigger g on table own.t",
+    ),
+    "rule": (
+        "CREATE TABLE own.t (a integer);CREATE RULE r AS ON INSERT TO own.t DO ALSO SELECT score.churn_v1(NEW.a, 1.0)",
+        "table own.t",
+    ),
+    "statistics": (
+        "CREATE TABLE own.t (a integer); CREATE STATISTICS own.s ON (score.churn_v1(a, 1.0)) FROM own.t",
+        "statistics object own.s",
+    ),
+    "partition key": (
+        "CREATE TABLE own.t (a integer) PARTITION BY RANGE (score.churn_v1(a, 1.0))",
+        "table own.t",
+    ),
+    "column of our type": ("CREATE TABLE own.t (m pgscore.models)", "column m of table own.t"),
+    "child table": ("CREATE TABLE own.t () INHERITS (pgscore.runs)", "table own.t"),
+    "publication of a table": (
+        "CREATE PUBLICATION uninstall_p FOR TABLE pgscore.history",
+        "publication of table pgscore.history in publication uninstall_p",
+    ),
+    "publication of a schema": (
+        "CREATE PUBLICATION uninstall_p FOR TABLES IN SCHEMA score",
+        "publication of schema score in publication uninstall_p",
+    ),
+    "table in schema score": ("CREATE TABLE score.own (a serial)", "table score.own"),
+    "view in schema score": ("CREATE VIEW score.own AS SELECT 1 AS a", "view score.own"),
+    "sequence in schema score": ("CREATE SEQUENCE score.own", "sequence score.own"),
+    "type in schema score": ("CREATE TYPE score.own AS ENUM ('a')", "type score.own"),
+    "function in schema score": (
+        "CREATE FUNCTION score.own() RETURNS integer LANGUAGE sql RETURN 1",
+        "function score.own()",
+    ),
+    "table in schema pgscore": ("CREATE TABLE pgscore.own (a integer)", "table pgscore.own"),
+    "function in schema pgscore": (
+        "CREATE FUNCTION pgscore.own() RETURNS integer LANGUAGE sql RETURN 1",
+        "function pgscore.own()",
+    ),
+    "type in schema pgscore": ("CREATE DOMAIN pgscore.own AS integer", "type pgscore.own"),
+    "table of the owner": (
+        "CREATE TABLE own.t (a integer); ALTER TABLE own.t OWNER TO pgscore_owner",
+        "table own.t (pgscore_owner owns it)",
+    ),
+    "table of the scorer": (
+        "CREATE TABLE own.t (a integer); ALTER TABLE own.t OWNER TO pgscore_scorer",
+        "table own.t (pgscore_scorer owns it)",
+    ),
+}
+
+
+class TestRefusals:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def busy(cls, bare: Server) -> Iterator[Any]:
+        """The superuser's connection to a database with a model; each test's own objects are rolled back."""
+        with using(bare) as (admin, _):
+            install(admin)
+            deploy(admin, classifier(), name="churn", table="customers")
+            query(admin, "CREATE SCHEMA own; GRANT ALL ON SCHEMA own TO pgscore_owner, pgscore_scorer")
+            yield admin
+
+    @pytest.mark.parametrize("kind", DEPENDANTS)
+    def test_what_a_user_built_is_named(self, busy: Any, kind: str) -> None:
+        make, named = DEPENDANTS[kind]
+        uninstall(busy, dry_run=True)
+        with busy.cursor() as cursor:
+            cursor.execute(make)
+        with pytest.raises(RefusedError) as refused:
+            uninstall(busy)
+        assert str(refused.value) == f"still in use: {named}; drop that first"
+
+    def test_all_of_it_is_named(self, busy: Any) -> None:
+        with busy.cursor() as cursor:
+            cursor.execute(
+                "CREATE VIEW own.v AS SELECT score.churn(c) AS p FROM customers c; CREATE TABLE score.own ()"
+            )
+        with pytest.raises(RefusedError, match=r"still in use: table score\.own, view own\.v; drop that first"):
+            uninstall(busy)
+
+    def test_default_rights_are_no_hindrance(self, busy: Any) -> None:
+        query(busy, "ALTER DEFAULT PRIVILEGES IN SCHEMA score GRANT EXECUTE ON FUNCTIONS TO pgscore_promoter")
+        uninstall(busy, dry_run=True)
+
+
+def test_our_own_names_are_those_in_the_sql() -> None:
+    assert {"models", "versions", "promote", "refresh", "freshness", "onnx_row", "runtime_load"} <= set(_made())
+
+
+def test_rights_and_memberships_go_along(bare: Server) -> None:
+    """What was granted to our roles, and what they may by default, ends with them; the users themselves stay."""
+    with using(bare) as (admin, _):
+        database = value(admin, "SELECT quote_ident(current_database())")
+        query(admin, "CREATE ROLE analyst LOGIN")
+        before = query(admin, TRACES)
+        installed_with_models(admin)
+        query(
+            admin,
+            "GRANT pgscore_scorer, pgscore_owner TO analyst;"
+            "GRANT EXECUTE ON FUNCTION score.churn(customers) TO analyst",
+        )
+        query(admin, f"GRANT CONNECT, TEMPORARY ON DATABASE {database} TO pgscore_scorer")
+        query(admin, "GRANT SELECT ON customers TO pgscore_scorer; GRANT USAGE ON SCHEMA public TO pgscore_owner")
+        query(admin, "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO pgscore_scorer")
+        query(admin, "ALTER DEFAULT PRIVILEGES FOR ROLE pgscore_owner GRANT EXECUTE ON FUNCTIONS TO analyst")
+        query(admin, "ALTER DEFAULT PRIVILEGES IN SCHEMA score GRANT EXECUTE ON FUNCTIONS TO analyst")
+        assert uninstall(admin).notes == []
+        query(admin, "DROP TABLE churn_scores")
+        after = query(admin, TRACES)
+        assert [line for line in after if line not in before and line[0] not in {"table", "database", "schema"}] == []
+        assert [line for line in after if "pgscore" in str(line)] == []
+        query(admin, "DROP ROLE analyst")
+
+
+def test_settings_go_along(bare: Server) -> None:
+    with using(bare) as (admin, _):
+        database = value(admin, "SELECT quote_ident(current_database())")
+        query(admin, "CREATE ROLE analyst LOGIN")
+        query(admin, "ALTER ROLE analyst SET work_mem = '8MB'; ALTER ROLE analyst SET other.x = '1'")
+        before = query(admin, TRACES)
+        install(admin)
+        query(admin, f"ALTER DATABASE {database} SET pgscore.x = '1'")
+        query(admin, "ALTER ROLE analyst SET pgscore.x = '2'; ALTER ROLE ALL SET pgscore.\"Y\" = 'a=b'")
+        query(admin, f"ALTER ROLE analyst IN DATABASE {database} SET pgscore.z = '3'")
+        query(admin, "ALTER ROLE pgscore_scorer SET pgscore.x = '4'; ALTER ROLE pgscore_owner SET work_mem = '9MB'")
+        uninstall(admin)
+        assert query(admin, TRACES) == before
+        query(admin, "DROP ROLE analyst")
+
+
+def test_settings_that_only_a_superuser_may_reset_are_told(bare: Server) -> None:
+    with using(bare, "dba", "CREATEROLE") as (admin, connection):
+        install(connection)
+        query(admin, "ALTER ROLE dba SET pgscore.x = '1'")
+        notes = uninstall(connection).notes
+        assert notes == ['A setting stays; a superuser should run: ALTER ROLE "dba" RESET "pgscore"."x";']
+        query(admin, notes[0].split(": ")[1])
+        assert query(admin, "SELECT FROM pg_db_role_setting") == []
+
+
+def test_roles_stay_while_another_database_uses_them(bare: Server) -> None:
+    with copied(bare) as first, copied(bare) as second, opened(first) as one, opened(second) as two:
+        install(one)
+        install(two)
+        query(one, "ALTER ROLE ALL SET pgscore.x = '1'")
+        assert uninstall(one).notes == [f"Role {name} stays: another database uses it." for name in sorted(ROLES)]
+        assert query(one, "SELECT setconfig FROM pg_db_role_setting") == [(["pgscore.x=1"],)]
+        assert list_models(two) == []
+        uninstall(two)
+        assert value(two, "SELECT count(*) FROM pg_roles WHERE rolname = ANY (%s)", (list(ROLES),)) == 0
+        assert query(one, "SELECT FROM pg_db_role_setting") == []
+
+
+def test_a_role_of_somebody_else_stays(bare: Server) -> None:
+    """A role of that name that install did not make: it carries no comment of ours."""
+    with using(bare) as (admin, _):
+        query(admin, "CREATE ROLE pgscore_scorer NOLOGIN")
+        install(admin)
+        uninstall(admin)
+        assert value(admin, "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'pgscore%'") == 1
+        query(admin, "DROP ROLE pgscore_scorer")
+
+
+def test_a_role_whose_rights_the_user_may_not_revoke_stays(bare: Server) -> None:
+    with using(bare, "dba", "CREATEROLE") as (admin, connection):
+        install(connection)
+        query(admin, "GRANT SELECT ON customers TO pgscore_scorer")
+        notes = uninstall(connection).notes
+        assert notes == ["Role pgscore_scorer stays: it has rights that dba may not revoke, on table public.customers."]
+        assert not is_installed(connection)
+        roles = "SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'pgscore%'"
+        assert query(admin, roles) == [("pgscore_scorer",)]
+        assert value(admin, "SELECT has_table_privilege('pgscore_scorer', 'customers', 'SELECT')")
+        # Installed again by a superuser, all of it goes.
+        install(admin)
+        assert uninstall(admin).notes == []
+        assert query(admin, roles) == []
+
+
+def test_a_member_of_the_owner_removes_it_and_the_roles_stay(bare: Server) -> None:
+    with using(bare, "plain", "NOINHERIT") as (admin, connection):
+        install(admin)
+        deploy(admin, classifier(), name="churn", table="customers")
+        with pytest.raises(RightsError, match="GRANT pgscore_owner TO plain"):
+            uninstall(connection)
+        query(admin, "GRANT pgscore_owner TO plain")
+        assert uninstall(connection).notes == [f"Role {name} stays: plain may not drop it." for name in sorted(ROLES)]
+        assert not is_installed(connection)
+        clean_up(admin)
+
+
+def test_the_language_goes_where_install_created_it(bare: Server) -> None:
+    if not bare.plpython:
+        return
+    runtime = Path("/srv/runtime")
+    with using(bare) as (admin, _):
+        before = query(admin, TRACES)
+        install(admin, plpython=True, runtime=runtime)
+        assert uninstall(admin).notes == []
+        assert query(admin, TRACES) == before
+
+        install(admin, plpython=True, runtime=runtime)
+        query(admin, "CREATE FUNCTION mine() RETURNS integer LANGUAGE plpython3u AS 'return 1'")
+        assert uninstall(admin).notes == ["Extension plpython3u stays: something else uses it."]
+        query(admin, "DROP FUNCTION mine(); DROP EXTENSION plpython3u; CREATE EXTENSION plpython3u")
+        install(admin, plpython=True, runtime=runtime)
+        assert uninstall(admin).notes == ["Extension plpython3u stays: pgscore did not create it."]
+        query(admin, "DROP EXTENSION plpython3u")
+
+        install(admin, plpython=True, runtime=runtime)
+        query(admin, "CREATE ROLE dba LOGIN CREATEROLE IN ROLE pgscore_owner, pgscore_scorer, pgscore_promoter")
+        with opened(make_dsn(admin.dsn, user="dba")) as connection:
+            [note] = uninstall(connection).notes
+        assert note == "Extension plpython3u stays; a superuser should run: DROP EXTENSION plpython3u;"
+        query(admin, note.split(": ")[1])
+        query(admin, "DROP ROLE dba")
+
+
+def test_jobs_of_pg_cron() -> None:
+    require_debian15()
+    preload = ("shared_preload_libraries = 'pg_cron'", "cron.database_name = 'shop'", "cron.host = ''")
+    with servers.debian15(*preload) as server:
+        with opened(server.dsn()) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute("CREATE DATABASE shop")
+        with opened(server.dsn("shop")) as connection:
+            make_customers(connection)
+            query(connection, "CREATE EXTENSION pg_cron")
+            installed_with_models(connection)
+            query(connection, "SELECT cron.schedule('ours', '0 4 * * *', $$CALL pgscore.refresh('daily')$$)")
+            query(connection, "SELECT cron.schedule('other', '0 4 * * *', 'VACUUM')")
+            mixed = value(
+                connection,
+                "SELECT cron.schedule('mixed', '0 5 * * *', $$INSERT INTO x SELECT score.churn(c) FROM customers c$$)",
+            )
+            with pytest.raises(RefusedError, match=f"still in use: job {mixed} of pg_cron; unschedule that first"):
+                uninstall(connection)
+            query(connection, "SELECT cron.unschedule('mixed')")
+            ran = psql(server.dsn("shop"), as_script(uninstall(connection, dry_run=True).statements))
+            assert (ran.returncode, ran.stderr) == (0, "")
+            assert query(connection, "SELECT jobname FROM cron.job") == [("other",)]

@@ -41,7 +41,7 @@ def demo(session: Session) -> Reply:
 def doctor(session: Session) -> Reply:
     """Say what this server and this role can do, and what to do about the rest. Changes nothing.
 
-    Exit code 1 where a problem keeps pgscore from being installed or from scoring.
+    Exit code 1 where a problem keeps pgscore from being installed, from deploying or from scoring.
     """
     from pgscore.procedures.doctor import State, examine
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pgscore.procedures.lifecycle import promote as promote
     from pgscore.procedures.lifecycle import rollback as rollback
     from pgscore.procedures.lifecycle import show as show
+    from pgscore.procedures.plan import Change as Change
     from pgscore.procedures.refresh import create_job as create_job
     from pgscore.procedures.refresh import drop_job as drop_job
     from pgscore.procedures.refresh import list_jobs as list_jobs
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Artifact": "compiler.artifact",
+    "Change": "procedures.plan",
     "Deployment": "procedures.deploy",
     "LoadedModel": "compiler.load",
     "ParityReport": "procedures.verify",

@@ -40,6 +40,11 @@ PREAMBLE = Statement(
 )
 
 
+QUIET = Statement(
+    "LOCK TABLE pgscore.models IN EXCLUSIVE MODE",
+    "Meanwhile nothing is deployed, promoted or dropped; models score on.",
+)
+
 # Not by to_regclass, which raises where the role may not use the schema.
 _INSTALLED = """EXISTS (
     SELECT FROM pg_catalog.pg_class AS c
@@ -285,6 +290,8 @@ def _plan(state: State, upgraded: int | None, runtime: Path | None) -> Change:
         says = f"{owner} may create no roles: it owns all that follows, and grants to others by hand."
     plan.append(Statement(f"SET LOCAL ROLE {ident(owner)}", says))
     plan.append(_guard(upgraded))
+    if state.installed:
+        plan.append(QUIET)
     grants = scripts.pop("90_grants.sql")
     if upgraded is not None:
         plan += [

@@ -17,7 +17,7 @@ from pgscore.errors import NotInstalledError, RefusedError, RightsError
 from pgscore.quoting import ident, literal
 
 from .connection import Connection, transaction
-from .install import LOCK, OWNER, PREAMBLE, ROLES, State, acting_as, inspect
+from .install import LOCK, OWNER, PREAMBLE, QUIET, ROLES, State, acting_as, inspect
 from .plan import Change, Statement, apply
 
 _MADE = re.compile(
@@ -72,7 +72,7 @@ def _plan(cursor: Any) -> Change:
         found = [row[0] for row in cursor.fetchall()]
     if found:
         raise RefusedError(f"still in use: {', '.join(found)}; drop that first")
-    plan = [PREAMBLE, *_jobs(cursor), Statement(f"SET LOCAL ROLE {ident(owner)}"), _guard(in_use)]
+    plan = [PREAMBLE, *_jobs(cursor), Statement(f"SET LOCAL ROLE {ident(owner)}"), QUIET, _guard(in_use)]
     cursor.execute(
         "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'score'::regnamespace ORDER BY oid"
     )

@@ -144,7 +144,7 @@ def test_the_printed_script_does_the_same(bare: Server, release: str) -> None:
 
         with opened(dsn) as blocker:
             with blocker.cursor() as cursor:
-                cursor.execute("LOCK TABLE pgscore.versions")
+                cursor.execute("SELECT FROM pgscore.models FOR KEY SHARE")  # as a promote does
             failed = psql(dsn, outcome.out.replace("'10s'", "'10ms'"))
             assert "lock timeout" in failed.stderr
             blocker.rollback()
@@ -191,6 +191,56 @@ def test_another_version_is_told_what_to_run(bare: Server, release: str) -> None
         query(connection, "DELETE FROM pgscore.installation")
         with pytest.raises(RefusedError, match="no row"):
             upgrade(connection)
+
+
+def test_migrations_run_once_each_and_in_order(bare: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts = installing._scripts
+
+    def with_migrations(folder: str) -> dict[str, str]:
+        return scripts(folder) if folder == "sql" else migrations
+
+    monkeypatch.setattr(installing, "_scripts", with_migrations)
+    migrations = {
+        "0002_note.sql": "CREATE TABLE pgscore.note (n integer); INSERT INTO pgscore.note VALUES (2)",
+        "0003_more.sql": "INSERT INTO pgscore.note SELECT max(n) + 1 FROM pgscore.note",
+        "0004_view.sql": "INSERT INTO pgscore.note SELECT max(n) + 1 FROM pgscore.note; DROP VIEW pgscore.freshness",
+    }
+    notes = "SELECT n FROM pgscore.note ORDER BY n"
+    with released(bare, "0.1.0") as dsn, opened(dsn) as connection:
+        before = everything(connection)
+        monkeypatch.setattr(installing, "SCHEMA_VERSION", 4)
+        query(connection, "CREATE VIEW mine AS SELECT job FROM pgscore.freshness")
+        with pytest.raises(RefusedError, match=r"view public\.mine depends on view pgscore\.freshness"):
+            upgrade(connection)
+        assert everything(connection) == before
+        query(connection, "DROP VIEW mine")
+
+        monkeypatch.setattr(installing, "SCHEMA_VERSION", 3)
+        last = migrations.pop("0004_view.sql")
+        assert upgrade(connection).notes == ["Schema version 1 became 3."]
+        assert query(connection, notes) == [(2,), (3,)]
+        assert value(connection, "SELECT tableowner::text FROM pg_tables WHERE tablename = 'note'") == "pgscore_owner"
+        migrations["0004_view.sql"] = last
+        monkeypatch.setattr(installing, "SCHEMA_VERSION", 4)
+        assert upgrade(connection).notes == ["Schema version 3 became 4."]
+        assert upgrade(connection).notes[0].startswith("Schema version 4 was here already")
+        assert query(connection, notes) == [(2,), (3,), (4,)]
+        assert status(connection)
+    with copied(bare) as dsn, opened(dsn) as connection:
+        install(connection)
+        assert value(connection, "SELECT to_regclass('pgscore.note') IS NULL")
+        uninstall(connection)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_an_older_version_can_be_removed(bare: Server, release: str) -> None:
+    with released(bare, release) as dsn, opened(dsn) as connection:
+        with pytest.raises(RefusedError, match=r"still in use: index public\.churn_by_version, view public\.likely"):
+            uninstall(connection)
+        query(connection, "DROP VIEW likely; DROP INDEX churn_by_version")
+        uninstall(connection)
+        assert query(connection, "SELECT FROM pg_roles WHERE rolname LIKE 'pgscore%'") == []
+        assert query(connection, "SELECT FROM pg_namespace WHERE nspname IN ('pgscore', 'score')") == []
 
 
 @pytest.mark.parametrize("attributes", ["CREATEROLE", "NOINHERIT", "", "SUPERUSER"])

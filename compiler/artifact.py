@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import ClassVar
 
 from .ir import TOLERANCE, Dtype, Label, ModelKind
 
@@ -93,12 +94,22 @@ class Function:
 class OnnxGraph:
     """The graph: one input `features` (rows, len(features)) and one output `outputs` (rows, n_outputs), both double.
 
-    Feature i is computed in SQL by `features[i]`, NULL for missing; a refused row gives NaN in each output.
+    Feature i is computed in SQL by `features[i]`, NULL for missing; a refused row gives NaN in each output. The bodies
+    of the functions hold `OUTPUTS` where the outputs of the row stand: SQL of type float8[], NULL for NaN.
     """
+
+    OUTPUTS: ClassVar[Template] = Template(Template.hole(10**6))
+    """A hole that no parameter has."""
 
     content: bytes = field(repr=False)
     features: tuple[Template, ...]
     n_outputs: int
+
+    @property
+    def row(self) -> Template:
+        """The features of one row: an expression of type float8[], with NaN for what is missing."""
+        features = ", ".join(f"coalesce({feature.text}, 'NaN')" for feature in self.features)
+        return Template(f"ARRAY[{features}]::float8[]")
 
     @property
     def sha256(self) -> str:

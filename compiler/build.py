@@ -64,7 +64,7 @@ def build(  # noqa: PLR0913 - keywords
             program = prune(program.as_is, _outputs_of(program.as_is, planned))
         n_outputs = sum(len(output.columns) for output in program.outputs)
         graph = OnnxGraph(onnx.export(program), sql.features(program, parameters), n_outputs)
-        functions = tuple(_onnx_function(plan, program, graph) for plan in planned)
+        functions = tuple(_onnx_function(plan, program) for plan in planned)
     else:
         limit = INLINE_CHARACTERS if strategy is None else FORCED_CHARACTERS
         facts = analyse(simple, parameters)
@@ -170,11 +170,10 @@ def _require_memory(program: ir.Program, body: Template) -> None:
         raise UnsupportedError("model", size, "use --strategy onnx, or a smaller model")
 
 
-def _onnx_function(plan: Plan, program: ir.Program, graph: OnnxGraph) -> Function:
-    """The function as a call of the graph, one row at a time."""
+def _onnx_function(plan: Plan, program: ir.Program) -> Function:
+    """The function over the outputs of the graph, one row at a time."""
     indices = _indices(plan, program)
-    features = ", ".join(feature.text for feature in graph.features)
-    row = f"(pgscore.onnx_row('{graph.sha256}', ARRAY[{features}]::float8[]))"
+    row = f"({OnnxGraph.OUTPUTS.text})"
     first = indices[0] + 1
     match plan.columns.shape:
         case sql.Shape.NUMBER:

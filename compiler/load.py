@@ -60,13 +60,16 @@ class LoadedModel:
     warnings: tuple[str, ...] = ()
 
 
-def load_model(path: Path, *, trust: bool = False) -> LoadedModel:
+def load_model(path: Path, *, trust: bool = False, sha256: str | None = None) -> LoadedModel:
     """The fitted estimator in the file.
 
     `trust` allows pickles (joblib) and types in a skops file that neither skops nor pgscore vouches for: both can run
-    any code. Raises UntrustedModelError where that would be needed, and ModelFileError if there is no fitted estimator.
+    any code. With `sha256`, nothing of the file is loaded unless that is its hash. Raises UntrustedModelError where
+    trust would be needed, and ModelFileError for another hash or if there is no fitted estimator.
     """
     content = _read(path)
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise ModelFileError(f"{path} is not the file whose sha256 is {sha256}; it was not loaded")
     form = _format(path, content)
     if form == PICKLE and not trust:
         raise UntrustedModelError(

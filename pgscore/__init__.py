@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from pgscore.procedures.lifecycle import rollback as rollback
     from pgscore.procedures.lifecycle import show as show
     from pgscore.procedures.plan import Change as Change
+    from pgscore.procedures.project import Project as Project
+    from pgscore.procedures.project import read_project as read_project
+    from pgscore.procedures.project_apply import apply_project as apply_project
+    from pgscore.procedures.project_plan import plan_project as plan_project
     from pgscore.procedures.refresh import create_job as create_job
     from pgscore.procedures.refresh import drop_job as drop_job
     from pgscore.procedures.refresh import list_jobs as list_jobs
@@ -53,7 +57,9 @@ _HOME = {
     "LoadedModel": "compiler.load",
     "ParityReport": "procedures.verify",
     "PgscoreError": "errors",
+    "Project": "procedures.project",
     "Strategy": "compiler.artifact",
+    "apply_project": "procedures.project_apply",
     "build": "compiler.build",
     "connect": "procedures.connection",
     "create_job": "procedures.refresh",
@@ -66,7 +72,9 @@ _HOME = {
     "list_jobs": "procedures.refresh",
     "list_models": "procedures.lifecycle",
     "load_model": "compiler.load",
+    "plan_project": "procedures.project_plan",
     "promote": "procedures.lifecycle",
+    "read_project": "procedures.project",
     "rollback": "procedures.lifecycle",
     "run_job": "procedures.refresh",
     "show": "procedures.lifecycle",

@@ -7,13 +7,11 @@ exit code of the command line (documented in docs/cli.md).
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 
 class PgscoreError(Exception):
     """Base of every error raised on purpose. `exit_code` is what the CLI exits with."""
 
-    exit_code: ClassVar[int] = 2
+    exit_code: int = 2
 
 
 class UsageError(PgscoreError):
@@ -61,6 +59,17 @@ class RefusedError(PgscoreError):
 
 class ParityError(RefusedError):
     """The database's answers differ from the model's own; the deploy was rolled back."""
+
+
+class ActionError(PgscoreError):
+    """An action that pgscore.toml asks for failed, or would fail: the message says which, and what was done before it.
+
+    The exit code is that of the error that it met.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class StaleError(RefusedError):

@@ -105,11 +105,12 @@ _INTERNAL = {
 }
 
 
-def _find_table(cursor: Any, table: str) -> tuple[int, str, str]:
-    missing = NotFoundError(
-        f"there is no table {table!r} that this role can see; name it as in SQL: customers, sales.customers,"
-        ' "Weird Name"'
-    )
+def find_relation(cursor: Any, name: str) -> tuple[int, str, str, str, bool, bool] | None:
+    """The table or view that `name` means, as in SQL; None if this role sees none.
+
+    Its oid, its schema, its name qualified and quoted, its relkind, whether it is temporary, and whether this role may
+    read it.
+    """
     try:
         cursor.execute(
             """
@@ -119,13 +120,21 @@ def _find_table(cursor: Any, table: str) -> tuple[int, str, str]:
             JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
             WHERE c.oid = pg_catalog.to_regclass(%s)
             """,
-            (table,),
+            (name,),
         )
     except (psycopg2.errors.InvalidName, psycopg2.errors.SyntaxError, psycopg2.errors.FeatureNotSupported):
-        raise missing from None
-    row = cursor.fetchone()
+        return None
+    row: tuple[int, str, str, str, bool, bool] | None = cursor.fetchone()
+    return row
+
+
+def _find_table(cursor: Any, table: str) -> tuple[int, str, str]:
+    row = find_relation(cursor, table)
     if row is None:
-        raise missing
+        raise NotFoundError(
+            f"there is no table {table!r} that this role can see; name it as in SQL: customers, sales.customers,"
+            ' "Weird Name"'
+        )
     oid, schema, qualified, kind, temporary, readable = row
     if kind not in _KINDS:
         raise NotFoundError(f"{qualified} is no table, view or materialized view")

@@ -33,6 +33,18 @@ class ModelSummary:
 
 
 @dataclass(frozen=True)
+class VersionSummary:
+    """What a version was made from, and where it runs: all that a plan compares. Its SQL may be megabytes."""
+
+    model: str
+    version: int
+    aliases: Sequence[str]
+    strategy: str
+    bound_table: str
+    model_sha256: str
+
+
+@dataclass(frozen=True)
 class VersionDetails:
     """One version, as the catalog has it; the fields are documented as comments on pgscore.versions."""
 
@@ -69,11 +81,13 @@ class Event:
     at: datetime
     by: str
     note: str | None
+    sha256: str | None
+    parity: Mapping[str, Any] | None
 
 
 def list_models(connection: Connection) -> list[ModelSummary]:
     """All models, by name."""
-    return _read(connection, ModelSummary, "model_overview", "ORDER BY model")
+    return read(connection, ModelSummary, "model_overview", "ORDER BY model")
 
 
 def show(connection: Connection, name: str, version: int | None = None) -> VersionDetails:
@@ -82,7 +96,7 @@ def show(connection: Connection, name: str, version: int | None = None) -> Versi
         condition, values = "WHERE model = %s AND 'live' = ANY (aliases)", (name,)
     else:
         condition, values = "WHERE model = %s AND version = %s", (name, version)  # type: ignore[assignment]
-    found = _read(connection, VersionDetails, "version_overview", condition, values)
+    found = read(connection, VersionDetails, "version_overview", condition, values)
     if not found:
         which = "a live version" if version is None else f"a version {version}"
         raise NotFoundError(f"there is no model {name} with {which}; `pgscore list` shows what there is")
@@ -91,18 +105,24 @@ def show(connection: Connection, name: str, version: int | None = None) -> Versi
 
 def versions(connection: Connection, name: str) -> list[VersionDetails]:
     """All versions of a model, oldest first; none if there is no such model."""
-    return _read(connection, VersionDetails, "version_overview", "WHERE model = %s ORDER BY version", (name,))
+    return read(connection, VersionDetails, "version_overview", "WHERE model = %s ORDER BY version", (name,))
+
+
+def list_versions(connection: Connection) -> list[VersionSummary]:
+    """All versions of all models in short, by model, oldest first."""
+    return read(connection, VersionSummary, "version_overview", "ORDER BY model, version")
 
 
 def history(connection: Connection, name: str) -> list[Event]:
     """What happened to the model, oldest first; also to one that was dropped. Raises NotFoundError if nothing did."""
-    found = _read(connection, Event, "history_overview", "WHERE model = %s ORDER BY history_id", (name,))
+    found = read(connection, Event, "history_overview", "WHERE model = %s ORDER BY history_id", (name,))
     if not found:
         raise NotFoundError(f"there is and was no model {name}; `pgscore list` shows what there is")
     return found
 
 
-def _read(connection: Connection, kind: type[T], view: str, rest: str, values: tuple[object, ...] = ()) -> list[T]:
+def read(connection: Connection, kind: type[T], view: str, rest: str, values: tuple[object, ...] = ()) -> list[T]:
+    """The rows of a view of schema pgscore as values of `kind`, whose fields name the columns."""
     names = ", ".join(field.name for field in dataclasses.fields(kind))  # type: ignore[arg-type]
     with transaction(connection) as cursor:
         cursor.execute(f"SELECT {names} FROM pgscore.{view} {rest}", values)  # noqa: S608 (names are our own fields)

@@ -128,13 +128,16 @@ def _installation(connection: Connection, cursor: Any) -> Iterator[Answer]:
     else:
         (release,) = _one(cursor, "SELECT pgscore_version FROM pgscore.installation")
         yield from _version(found, f"pgscore {release} is installed (schema version {found})")
-    owner, deploys = _one(
-        cursor,
-        "SELECT pg_get_userbyid(n.nspowner)::text, pg_has_role(n.nspowner, 'MEMBER')"
-        " FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'pgscore'",
+    cursor.execute(
+        """
+        SELECT FROM pg_catalog.pg_proc AS p
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+        WHERE n.nspname = 'pgscore' AND p.proname = 'begin_version'
+          AND has_schema_privilege(n.oid, 'USAGE') AND has_function_privilege(p.oid, 'EXECUTE')
+        """
     )
-    if not deploys:
-        yield State.NOTE, "this role may not deploy", f"GRANT {owner} TO … lets a role deploy and drop models"
+    if not cursor.rowcount:
+        yield State.NOTE, "this role may not deploy", "GRANT pgscore_deployer TO … lets a role deploy and drop models"
     build = installed_build(cursor)
     if build is not None and not build.current:
         advice = f"as a superuser: pgscore upgrade --plpython --runtime {build.folder}"

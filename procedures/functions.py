@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pgscore.compiler.artifact import Artifact, Function, Parameter
+from pgscore.compiler.artifact import Artifact, Function, OnnxGraph, Parameter, Template
 from pgscore.quoting import ident, literal
 
 from .binding import Binding
@@ -17,7 +17,13 @@ MAX_ARGUMENTS = 100
 LINE = 100
 """Arguments that take more characters stand on lines of their own."""
 
-SCORER = "pgscore_scorer"
+STAGING = "pgscore_staging"
+"""Where a deploy creates the functions; pgscore.publish_functions moves them to SCHEMA."""
+
+SCHEMA = "score"
+
+FEATURES, OUTPUTS = "features", "outputs"
+"""Suffixes of an ONNX version's own functions: what the graph is given for a row, and the graph itself."""
 
 
 def function_name(name: str, version: int, suffix: str = "") -> str:
@@ -27,53 +33,68 @@ def function_name(name: str, version: int, suffix: str = "") -> str:
 
 @dataclass(frozen=True)
 class VersionPlan:
-    """A version to be created. With `scorer`, the role pgscore_scorer exists and gets EXECUTE; PUBLIC never does."""
+    """A version to be created, bound to a table."""
 
     name: str
     version: int
     artifact: Artifact
     binding: Binding
-    scorer: bool
 
-    def statements(self) -> list[Statement]:
-        """The statements that create all functions of the version."""
-        return [statement for function in self.artifact.functions for statement in self._forms(function)]
+    def statements(self, schema: str = SCHEMA) -> list[Statement]:
+        """The statements that create all functions of the version in `schema`.
 
-    def _forms(self, function: Function) -> list[Statement]:
+        Of an ONNX version, score.NAME_vVERSION_outputs is there already (pgscore.add_graph).
+        """
+        return [statement for function in self._functions() for statement in self._forms(function, schema)]
+
+    def _functions(self) -> Iterator[Function]:
+        graph = self.artifact.onnx
+        if graph is not None:
+            method = "the inputs of the ONNX graph"
+            yield Function(FEATURES, method, "double precision[]", "sql", graph.row, ())
+        yield from self.artifact.functions
+
+    def _forms(self, function: Function, schema: str) -> Iterator[Statement]:
+        """The function by name, which computes, and by row, which calls it; beyond 100 inputs by row alone."""
         binding, parameters = self.binding, self.artifact.parameters
-        qualified = ident("score", function_name(self.name, self.version, function.suffix))
-        row, in_row = f"r {binding.table}", f"{qualified}({binding.table})"
+        qualified = self._qualified(function.suffix, schema)
         says = f"{self.name} v{self.version}: {function.method} of {self.artifact.estimator}"
+        by_row = f"r {binding.table}"
         if len(parameters) > MAX_ARGUMENTS:
-            body = _body(function, lambda i: binding.reference(i, "(r)"), lambda i: binding.reference(i, "($1)"))
-            return [Statement(_create(qualified, row, function, body), says), self._rights(in_row, says)]
-        by_name = f"{qualified}({', '.join(p.type.value for p in parameters)})"
-        passed = ", ".join(f"{ident(p.name)} => {binding.reference(i, '(r)')}" for i, p in enumerate(parameters))
-        call = f"LANGUAGE sql IMMUTABLE PARALLEL SAFE\nRETURN {qualified}({passed})"
-        return [
-            Statement(function_by_name(qualified, parameters, function), says),
-            self._rights(by_name, says),
-            Statement(_create(qualified, row, function, call), f"The same for a row of {binding.table}"),
-            self._rights(in_row, says),
-        ]
+            outputs = self._outputs("$1", schema)
+            body = _body(
+                function, lambda i: binding.reference(i, "(r)"), lambda i: binding.reference(i, "($1)"), outputs
+            )
+            yield Statement(_create(qualified, by_row, function, body), says)
+        else:
+            outputs = self._outputs(", ".join(f"${i + 1}" for i in range(len(parameters))), schema)
+            yield Statement(function_by_name(qualified, parameters, function, outputs), says)
+            types = ", ".join(p.type.value for p in parameters)
+            yield Statement(f"COMMENT ON FUNCTION {qualified}({types}) IS {literal(says)}")
+            passed = ", ".join(f"{ident(p.name)} => {binding.reference(i, '(r)')}" for i, p in enumerate(parameters))
+            call = f"LANGUAGE sql IMMUTABLE PARALLEL SAFE\nRETURN {qualified}({passed})"
+            yield Statement(_create(qualified, by_row, function, call), f"The same for a row of {binding.table}")
+        yield Statement(f"COMMENT ON FUNCTION {qualified}({binding.table}) IS {literal(says)}")
 
-    def _rights(self, signature: str, comment: str) -> Statement:
-        lines = [
-            f"COMMENT ON FUNCTION {signature} IS {literal(comment)};",
-            f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC;",
-        ]
-        if self.scorer:
-            lines.append(f"GRANT EXECUTE ON FUNCTION {signature} TO {SCORER};")
-        return Statement("\n".join(lines))
+    def _outputs(self, arguments: str, schema: str) -> str:
+        """The outputs of the graph for the function's own arguments."""
+        # A deploy creates the functions elsewhere, but the graph's own is where it stays.
+        return f"{self._qualified(OUTPUTS, SCHEMA)}({self._qualified(FEATURES, schema)}({arguments}))"
+
+    def _qualified(self, suffix: str, schema: str) -> str:
+        return ident(schema, function_name(self.name, self.version, suffix))
 
 
-def function_by_name(qualified: str, parameters: Sequence[Parameter], function: Function) -> str:
-    """CREATE FUNCTION with one named argument for each parameter; it needs no table."""
+def function_by_name(qualified: str, parameters: Sequence[Parameter], function: Function, outputs: str = "") -> str:
+    """CREATE FUNCTION with one named argument for each parameter; it needs no table.
+
+    `outputs` is SQL for the outputs of an ONNX graph, with the parameters by position.
+    """
     arguments = [f"{ident(p.name)} {p.type.value}" for p in parameters]
     named = ", ".join(arguments)
     if len(named) > LINE:
         named = "\n  " + ",\n  ".join(arguments) + "\n"
-    body = _body(function, lambda i: ident(parameters[i].name), lambda i: f"${i + 1}")
+    body = _body(function, lambda i: ident(parameters[i].name), lambda i: f"${i + 1}", outputs)
     return _create(qualified, named, function, body)
 
 
@@ -81,7 +102,9 @@ def _create(qualified: str, arguments: str, function: Function, body: str) -> st
     return f"CREATE FUNCTION {qualified}({arguments})\nRETURNS {function.result}\n{body}"
 
 
-def _body(function: Function, by_name: Callable[[int], str], by_position: Callable[[int], str]) -> str:
+def _body(
+    function: Function, by_name: Callable[[int], str], by_position: Callable[[int], str], outputs: str = ""
+) -> str:
     """Language, footer and body of the function that computes.
 
     An SQL body without sub-selects is parsed when it is created and inlined where it is called: no SET, no STRICT. In a
@@ -90,7 +113,8 @@ def _body(function: Function, by_name: Callable[[int], str], by_position: Callab
     """
     if function.language == "sql":
         hides = "SELECT" in function.body.text.upper()
-        expression = function.body.render(by_position if hides else by_name)
+        body = Template(function.body.text.replace(OnnxGraph.OUTPUTS.text, outputs))
+        expression = body.render(by_position if hides else by_name)
         return f"LANGUAGE sql IMMUTABLE PARALLEL SAFE\nRETURN {expression}"
     text = function.body.render(by_position)
     tag = dollar_tag(text)

@@ -26,7 +26,16 @@ SCHEMA_VERSION = 2
 MINIMUM_SERVER = 150000
 
 OWNER = "pgscore_owner"
-ROLES = (OWNER, "pgscore_promoter", "pgscore_scorer")
+ROLES = (
+    OWNER,
+    "pgscore_deployer",
+    "pgscore_promoter",
+    "pgscore_scorer",
+    "pgscore_monitor",
+    "pgscore_sandbox",
+)
+
+SCHEMAS = ("pgscore", "score", "pgscore_staging")
 
 LOCK = "pg_advisory_xact_lock(pg_catalog.hashtext('pgscore.installation'))"
 """Held by install, upgrade and uninstall to the end of their transaction: one at a time."""
@@ -227,9 +236,9 @@ def inspect(cursor: Any) -> State:
         SELECT n.nspname::text, r.rolname::text, pg_has_role(r.oid, %s)
         FROM pg_catalog.pg_namespace AS n
         JOIN pg_catalog.pg_roles AS r ON r.oid = n.nspowner
-        WHERE n.nspname IN ('pgscore', 'score')
+        WHERE n.nspname = ANY (%s)
         """,
-        (act,),
+        (act, list(SCHEMAS)),
     )
     found = cursor.fetchall()
     acts_as_owner = all(row[2] for row in found)
@@ -275,14 +284,12 @@ def _plan(state: State, upgraded: int | None, runtime: Path | None) -> Change:
         plan.append(Statement(roles, "00_roles.sql: the roles"))
     elif owner == OWNER and (missing := [name for name in ROLES if name not in state.roles]):
         notes.append(f"The role {', '.join(missing)} is missing: a superuser should run `pgscore upgrade`.")
-    if upgraded is None:
+    if lacking := [schema for schema in SCHEMAS if schema not in state.schemas]:
         plan.append(
             Statement(
-                "\n".join(
-                    f"CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {ident(owner)};"
-                    for schema in ("pgscore", "score")
-                ),
-                "The schemas: pgscore for the catalog and the procedures, score for the models' functions.",
+                "\n".join(f"CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {ident(owner)};" for schema in lacking),
+                "The schemas: pgscore for the catalog and the procedures, score for the models' functions, and one"
+                " where a deploy makes them.",
             )
         )
     says = f"All that follows belongs to {owner}."
@@ -361,7 +368,7 @@ def _check_rights(state: State, command: str, *, with_plpython: bool) -> None:
                 f"schema {schema} exists and is not pgscore's (it belongs to {belongs}); rename it,"
                 " or use another database"
             )
-    if not state.schemas and not state.may_create_schemas:
+    if not state.may_create_schemas and not state.schemas.keys() >= set(SCHEMAS):
         raise RightsError(
             f"role {state.user} may not create schemas here; GRANT CREATE ON DATABASE {ident(state.database)}"
             f" TO {ident(state.user)}"

@@ -66,10 +66,12 @@ def create_job(  # noqa: PLR0913
     target: str,
     alias: str = "live",
     mode: str = "full",
+    replace: bool = False,
 ) -> None:
     """Creates a job: `model` scores every row of `source` into `target`, row by row of `keys`.
 
     A `target` without a schema goes to the first schema of the search_path; it is created where it does not exist.
+    `replace` first drops the job of that name, with the record of its runs; its table stays.
     Raises NotFoundError, SignatureError, InvalidNameError, RefusedError or RightsError; nothing is changed then.
     """
     with transaction(connection) as cursor:
@@ -79,6 +81,8 @@ def create_job(  # noqa: PLR0913
             raise NotFoundError(f"there is no table or view {source}")
         if "." not in target and schema is not None:
             target = f"{quoting.ident(schema)}.{target}"
+        if replace:
+            cursor.execute("SELECT pgscore.drop_refresh(%s)", [job])
         cursor.execute(
             "SELECT pgscore.create_refresh(%s, %s, %s::oid::regclass, %s::text[], %s, %s, %s)",
             [job, model, oid, list(keys), target, alias, mode],

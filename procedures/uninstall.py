@@ -17,7 +17,7 @@ from pgscore.errors import NotInstalledError, RefusedError, RightsError
 from pgscore.quoting import ident, literal
 
 from .connection import Connection, transaction
-from .install import LOCK, OWNER, PREAMBLE, QUIET, ROLES, State, acting_as, inspect
+from .install import LOCK, OWNER, PREAMBLE, QUIET, ROLES, SCHEMAS, State, acting_as, inspect
 from .plan import Change, Statement, apply
 
 _MADE = re.compile(
@@ -31,7 +31,7 @@ def uninstall(connection: Connection, *, dry_run: bool = False) -> Change:
     """Removes all that install made in this database, with the models, and the roles where no other database uses them.
 
     Gives the plan and what stays; with `dry_run` nothing runs. Raises NotInstalledError, RightsError, and RefusedError,
-    naming them, while objects of users depend on what is removed, stand in the two schemas, or belong to our roles.
+    naming them, while objects of users depend on what is removed, stand in our schemas, or belong to our roles.
     """
     with transaction(connection) as cursor:
         cursor.execute(f"SELECT {LOCK}")
@@ -84,7 +84,9 @@ def _plan(cursor: Any) -> Change:
                 "The models' functions; RESTRICT: what was built on them since this plan was made stops it.",
             )
         )
-    plan.append(Statement("DROP SCHEMA score RESTRICT"))
+    # Earlier releases had fewer schemas.
+    emptied = [schema for schema in SCHEMAS if schema in state.schemas and schema != "pgscore"]
+    plan.append(Statement(f"DROP SCHEMA {', '.join(emptied)} RESTRICT"))
     plan.append(Statement("DROP SCHEMA pgscore CASCADE", "The catalog and the procedures."))
     plan.append(Statement("SET LOCAL ROLE NONE"))
     plan += _settings(cursor, state, roles, notes)

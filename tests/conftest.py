@@ -14,12 +14,13 @@ from threadpoolctl import threadpool_limits
 
 from .support import servers
 from .support.databases import copied, installed, installed15, installed18
+from .support.roles import admin, cast
 from .support.runtime import runtime_folder, with_plpython
 from .support.servers import Server
 
 # Defined beside what they need, and known to all tests through this file: a fixture imported by two modules would be
 # two fixtures, each with a server folder of its own.
-__all__ = ["installed", "installed15", "installed18", "runtime_folder", "with_plpython"]
+__all__ = ["admin", "cast", "installed", "installed15", "installed18", "runtime_folder", "with_plpython"]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import textwrap
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import psycopg2
 import pytest
+import yaml
 from psycopg2.extensions import parse_dsn
 from sklearn.neural_network import BernoulliRBM
 
@@ -25,21 +27,23 @@ from pgscore.compiler.frontends import FRONTENDS
 from pgscore.compiler.frontends.builder import Builder
 from pgscore.compiler.support import split
 from pgscore.demo import churn
+from pgscore.procedures import project
 from tests.cli.conftest import pgscore
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+CI = (ROOT / "docs" / "ci.md").read_text()
 
 
 def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.S | re.M)
 
 
-def tour() -> list[tuple[str, str]]:
-    """The README's console blocks as (command, what it prints)."""
+def console(page: str) -> list[tuple[str, str]]:
+    """The page's console blocks as (command, what it prints)."""
     steps = []
-    for block in blocks(README, "console"):
+    for block in blocks(page, "console"):
         for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
             command, _, printed = part.partition("\n")
             steps.append((command, printed))
@@ -69,13 +73,8 @@ def _same_word(word: str, expected: str) -> bool:
 def test_the_tour_prints_what_the_readme_says(database18: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PGSCORE_DSN", database18)
-    for block in blocks(README, "python"):
-        exec(compile(block, "README.md", "exec"), {})
-    frame = churn.customers()
-    with contextlib.closing(psycopg2.connect(database18)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(churn.table_ddl(frame))
-        cursor.copy_expert("COPY customers FROM STDIN (FORMAT csv, HEADER)", churn.as_csv(frame))
-    steps = [(command, printed) for command, printed in tour() if command.split()[0] in {"pgscore", "psql"}]
+    train_and_fill(database18)
+    steps = [(command, printed) for command, printed in console(README) if command.split()[0] in {"pgscore", "psql"}]
     assert len(steps) >= 6
     for command, expected in steps:
         words = shlex.split(command)
@@ -85,6 +84,66 @@ def test_the_tour_prints_what_the_readme_says(database18: str, tmp_path: Path, m
         else:
             printed = psql(database18, words[words.index("-c") + 1])
         assert same(printed, expected), f"$ {command}\n{printed}"
+
+
+def train_and_fill(dsn: str) -> None:
+    """The README's two model files, in the current folder, and its customers."""
+    for block in blocks(README, "python"):
+        exec(compile(block, "README.md", "exec"), {})
+    frame = churn.customers()
+    with contextlib.closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(churn.table_ddl(frame))
+        cursor.copy_expert("COPY customers FROM STDIN (FORMAT csv, HEADER)", churn.as_csv(frame))
+
+
+def test_the_pipelines_of_the_ci_page_run(installed18: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PGSCORE_DSN", installed18)
+    train_and_fill(installed18)
+    (tmp_path / "models").mkdir()
+    file = (tmp_path / "churn_v1.skops").rename("models/churn.skops")
+    (toml,) = blocks(CI, "toml")
+    (tmp_path / "pgscore.toml").write_text(toml)
+    with contextlib.closing(psycopg2.connect(installed18)) as connection, connection, connection.cursor() as cursor:
+        for role in ("analyst", "reporting"):
+            cursor.execute(f"CREATE ROLE {role}")
+    try:
+        for command, expected in console(CI):
+            outcome = pgscore(*shlex.split(command)[1:])
+            assert outcome.code == 0, outcome.err
+            assert same(outcome.out, expected), f"$ {command}\n{outcome.out}"
+        (tmp_path / "churn_v2.skops").rename(file)
+        for on_request, on_main in map(pipeline, blocks(CI, "yaml")):
+            assert on_request == ["pgscore plan --check"]
+            assert on_main == ["pgscore apply"]
+        assert "+ deploy churn version 2" in pgscore("plan", "--check").out
+        assert pgscore("plan", "--exit-code").code == 1
+        assert pgscore("apply").out.endswith("Applied 1 action\n")
+    finally:
+        with contextlib.closing(psycopg2.connect(installed18)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute("DROP OWNED BY analyst, reporting; DROP ROLE analyst, reporting")
+
+
+def pipeline(text: str) -> tuple[list[str], list[str]]:
+    """What a pipeline runs of pgscore on merge requests and on main: jobs of GitHub Actions, or of GitLab CI."""
+    parsed = yaml.safe_load(text)
+    jobs = parsed.get("jobs", parsed)
+    commands = []
+    for name in ("plan", "apply"):
+        lines = jobs[name].get("script") or [step.get("run", "") for step in jobs[name]["steps"]]
+        commands.append([line for line in lines if line.startswith("pgscore ")])
+    return commands[0], commands[1]
+
+
+def test_the_readme_shows_the_same_toml_without_grants() -> None:
+    (short,), (full,) = (map(tomllib.loads, blocks(page, "toml")) for page in (README, CI))
+    assert full["models"]["churn"].pop("grants")
+    assert short == full
+
+
+def test_the_ci_page_names_every_key_of_the_toml() -> None:
+    keys = re.findall(r"^\|(?: `\[[\w.]+\]`)? `(\w+)` \|", (CI.replace("NAME", "name")), re.M)
+    assert keys == [*project.DATABASE_KEYS, *project.MODEL_KEYS, *project.JOB_KEYS]
 
 
 def psql(dsn: str, query: str) -> str:
@@ -160,7 +219,7 @@ def test_links_lead_somewhere(page: str) -> None:
         assert link.startswith("https://") or (path.parent / link).exists(), link
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/cli.md", "docs/sql.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/cli.md", "docs/sql.md", "docs/ci.md", "CONTRIBUTING.md"])
 def test_every_command_in_the_pages_exists(page: str, build_cli: ModuleType) -> None:
     known = {" ".join(words) for words, _ in build_cli.commands()}
     text = (ROOT / page).read_text()

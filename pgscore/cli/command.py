@@ -50,14 +50,15 @@ class Session:
     as_json: bool = False
 
     @contextmanager
-    def connection(self) -> Iterator[Any]:
+    def connection(self, fallback: str | None = None) -> Iterator[Any]:
         """A connection to the chosen server. Committed at the end, rolled back on any error.
 
+        `fallback` is the DSN where neither --dsn nor PGSCORE_DSN says one.
         The embedded server runs as long as the connection. Raises ServerError and its kin, never a driver's error.
         """
         from pgscore.procedures.connection import connect, errors
 
-        dsn = self.dsn or os.environ.get("PGSCORE_DSN")
+        dsn = self.dsn or os.environ.get("PGSCORE_DSN") or fallback
         with _embedded() if dsn == EMBEDDED else nullcontext(dsn) as address:
             connection = connect(address)
             try:

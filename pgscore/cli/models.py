@@ -24,6 +24,7 @@ from .options import (
     StrategyOption,
     Table,
     Trust,
+    Why,
     split_version,
 )
 from .replies import plain, rows
@@ -129,23 +130,24 @@ def promote(
     name: ModelName,
     version: Annotated[int, typer.Argument(metavar="VERSION", help="The version to make live.")],
     alias: Alias = "live",
+    why: Why = None,
 ) -> Reply:
     """Make a version the one that `score.NAME` calls. The version before stays, one `rollback` away."""
     from pgscore.procedures.lifecycle import promote as apply
 
     with session.connection() as connection:
-        before = apply(connection, name, version, alias=alias)
+        before = apply(connection, name, version, alias=alias, why=why)
     data = {"model": name, "alias": alias, "version": version, "before": before}
     was = f" (it was version {before})" if before else ""
     return Reply(data, lambda console: console.print(f"{name}: {alias} is version {version} now{was}"))
 
 
-def rollback(session: Session, name: ModelName, alias: Alias = "live") -> Reply:
+def rollback(session: Session, name: ModelName, alias: Alias = "live", why: Why = None) -> Reply:
     """Give `score.NAME` back the version that it called before."""
     from pgscore.procedures.lifecycle import rollback as apply
 
     with session.connection() as connection:
-        version = apply(connection, name, alias=alias)
+        version = apply(connection, name, alias=alias, why=why)
     data = {"model": name, "alias": alias, "version": version}
     return Reply(data, lambda console: console.print(f"{name}: {alias} is version {version} again"))
 
@@ -219,18 +221,33 @@ def history(session: Session, name: ModelName) -> Reply:
     with session.connection() as connection:
         events = read(connection, name)
     header = {"at": "at", "action": "action", "alias": "alias", "from_version": "from", "to_version": "to", "by": "by"}
+    header["note"] = "why"
     return rows(header, events, f"{name} has no history")
 
 
-def drop(session: Session, name: ModelVersion) -> Reply:
-    """Drop a model with all its versions, or one version that no alias points to. The history stays."""
+def drop(
+    session: Session,
+    name: ModelVersion,
+    alias: Annotated[
+        str | None, typer.Option("--alias", metavar="ALIAS", help="Drop this alias; the version stays.")
+    ] = None,
+    why: Why = None,
+) -> Reply:
+    """Drop a model with all its versions, one version that no alias points to, or an alias. The history stays."""
     from pgscore.procedures.lifecycle import drop as apply
+    from pgscore.procedures.lifecycle import drop_alias
 
     model, version = split_version(name)
+    if alias is not None and version is not None:
+        raise UsageError(f"an alias is the model's: pgscore drop {model} --alias {alias}")
     with session.connection() as connection:
-        apply(connection, model, version)
+        if alias is None:
+            apply(connection, model, version, why=why)
+        else:
+            drop_alias(connection, model, alias, why=why)
     what = f"{model} version {version}" if version else f"{model} and all its versions"
-    data = {"model": model, "version": version, "dropped": True}
+    what = what if alias is None else f"alias {alias} of {model}"
+    data = {"model": model, "version": version, "alias": alias, "dropped": True}
     return Reply(data, lambda console: console.print(f"Dropped {what}"))
 
 

@@ -6,22 +6,36 @@
 -- The comment marks a role as ours: uninstall drops only roles that carry it.
 
 DO $roles$
+DECLARE
+    ours CONSTANT jsonb := jsonb_build_object(
+        'pgscore_owner', 'owns schemas, tables and functions; its members administer pgscore',
+        'pgscore_deployer', 'may deploy and drop models, and grant them to roles',
+        'pgscore_promoter', 'may promote and roll back versions, and read what there is',
+        'pgscore_scorer', 'may call the models'' functions, and see nothing of the catalog',
+        'pgscore_monitor', 'may read what there is: versions, history, jobs and runs; no predictions',
+        'pgscore_sandbox', 'has no rights: the bodies of models in plpgsql run as it');
+    given record;
 BEGIN
-    IF to_regrole('pgscore_owner') IS NULL THEN
-        CREATE ROLE pgscore_owner NOLOGIN;
-        COMMENT ON ROLE pgscore_owner IS 'pgscore: owns schemas, tables and functions; members deploy and drop models';
-    END IF;
-    IF to_regrole('pgscore_promoter') IS NULL THEN
-        CREATE ROLE pgscore_promoter NOLOGIN;
-        COMMENT ON ROLE pgscore_promoter IS 'pgscore: may promote and roll back versions, and read what there is';
-    END IF;
-    IF to_regrole('pgscore_scorer') IS NULL THEN
-        CREATE ROLE pgscore_scorer NOLOGIN;
-        COMMENT ON ROLE pgscore_scorer IS 'pgscore: may call the models'' functions, and see nothing of the catalog';
-    END IF;
-    -- A superuser acts as any role. From PostgreSQL 16 on, the creator of a role is no member of it by itself.
-    IF NOT (SELECT r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user) THEN
-        GRANT pgscore_owner, pgscore_promoter, pgscore_scorer TO CURRENT_USER;
-    END IF;
+    FOR given IN SELECT o.key AS role, o.value AS purpose FROM jsonb_each_text(ours) AS o ORDER BY o.key LOOP
+        IF to_regrole(given.role) IS NULL THEN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', given.role);
+            EXECUTE format('COMMENT ON ROLE %I IS %L', given.role, 'pgscore: ' || given.purpose);
+        ELSIF shobj_description(to_regrole(given.role), 'pg_authid') LIKE 'pgscore:%' THEN
+            -- An earlier release said it otherwise.
+            EXECUTE format('COMMENT ON ROLE %I IS %L', given.role, 'pgscore: ' || given.purpose);
+        END IF;
+        -- A superuser acts as any role. From PostgreSQL 16 on, the creator of a role is no member of it by itself.
+        IF NOT (SELECT r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user)
+           AND NOT pg_has_role(given.role, 'USAGE') THEN
+            EXECUTE format('GRANT %I TO CURRENT_USER', given.role);
+        END IF;
+    END LOOP;
+    -- The owner takes over what a deployer created, and drops it.
+    FOR given IN
+        SELECT r.role FROM unnest(ARRAY['pgscore_deployer', 'pgscore_sandbox']) AS r (role)
+        WHERE NOT pg_has_role('pgscore_owner', r.role, 'USAGE')
+    LOOP
+        EXECUTE format('GRANT %I TO pgscore_owner', given.role);
+    END LOOP;
 END
 $roles$;

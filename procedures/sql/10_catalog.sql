@@ -5,6 +5,8 @@
 
 COMMENT ON SCHEMA pgscore IS 'pgscore: the catalog of models and the procedures that manage them';
 COMMENT ON SCHEMA score IS 'pgscore: the functions of the models; score.NAME is the live version of model NAME';
+COMMENT ON SCHEMA pgscore_staging IS
+    'pgscore: where a deploy creates functions, before pgscore.publish_functions moves them to score; else empty';
 
 CREATE TABLE IF NOT EXISTS pgscore.installation (
     only_row        boolean PRIMARY KEY DEFAULT true CONSTRAINT installation_has_one_row CHECK (only_row),
@@ -65,7 +67,6 @@ CREATE TABLE IF NOT EXISTS pgscore.versions (
     functions    jsonb NOT NULL CONSTRAINT versions_has_a_main_function
                  CHECK (jsonb_typeof(functions) = 'array' AND functions -> 0 ->> 'suffix' IS NOT DISTINCT FROM ''),
     onnx_sha256  text CONSTRAINT versions_onnx_graph_exists REFERENCES pgscore.onnx_graphs (sha256),
-    features     text[],
     sql          text NOT NULL,
     sha256       text NOT NULL,
     model_sha256 text NOT NULL,
@@ -75,8 +76,15 @@ CREATE TABLE IF NOT EXISTS pgscore.versions (
     created_by   text NOT NULL DEFAULT session_user,
     CONSTRAINT versions_version_is_unique UNIQUE (model_id, version),
     CONSTRAINT versions_alias_target UNIQUE (model_id, version_id),
-    CONSTRAINT versions_graph_goes_with_onnx
-        CHECK ((strategy = 'onnx') = (onnx_sha256 IS NOT NULL) AND (onnx_sha256 IS NULL) = (features IS NULL))
+    CONSTRAINT versions_graph_goes_with_onnx CHECK ((strategy = 'onnx') = (onnx_sha256 IS NOT NULL)),
+    -- These types are written into queries as they are.
+    CONSTRAINT versions_parameter_types_are_known CHECK (
+        jsonb_array_length(parameters) = jsonb_array_length(jsonb_path_query_array(parameters,
+            'strict $[*] ? (@.type like_regex "^(integer|bigint|boolean|text|double precision)$")'))),
+    CONSTRAINT versions_results_are_known CHECK (
+        jsonb_array_length(functions) = jsonb_array_length(jsonb_path_query_array(functions,
+            'strict $[*] ? (@.suffix like_regex "^[a-z]*$"
+                && @.result like_regex "^(integer|bigint|boolean|text|double precision)([[][]])?$")')))
 );
 COMMENT ON TABLE pgscore.versions IS 'The versions of the models; a row never changes. Functions: score.NAME_vVERSION';
 COMMENT ON COLUMN pgscore.versions.version_id IS 'Key';
@@ -95,7 +103,6 @@ COMMENT ON COLUMN pgscore.versions.functions IS
     'The functions, main first: [{"suffix", "method", "result", "language", "outputs", "labels"}]; method is what it '
     'equals';
 COMMENT ON COLUMN pgscore.versions.onnx_sha256 IS 'The graph, where strategy is onnx';
-COMMENT ON COLUMN pgscore.versions.features IS 'The graph''s inputs in order, each as SQL over the row alias r';
 COMMENT ON COLUMN pgscore.versions.sql IS 'The statements that created the functions';
 COMMENT ON COLUMN pgscore.versions.sha256 IS 'Hash over everything that decides an answer: inputs, functions, graph';
 COMMENT ON COLUMN pgscore.versions.model_sha256 IS 'Hash of the model file';
@@ -135,26 +142,32 @@ CREATE TABLE IF NOT EXISTS pgscore.history (
     model        text NOT NULL,
     alias        text,
     action       text NOT NULL
-                 CONSTRAINT history_action_is_known CHECK (action IN ('deploy', 'promote', 'rollback', 'drop')),
+                 CONSTRAINT history_action_is_known
+                 CHECK (action IN ('deploy', 'promote', 'rollback', 'unalias', 'drop', 'grant', 'revoke')),
     from_version integer,
     to_version   integer,
     at           timestamptz NOT NULL DEFAULT clock_timestamp(),
     by           text NOT NULL DEFAULT session_user,
     note         text,
-    CONSTRAINT history_moves_name_an_alias CHECK ((action IN ('promote', 'rollback')) = (alias IS NOT NULL))
+    sha256       text,
+    parity       jsonb,
+    CONSTRAINT history_moves_name_an_alias CHECK ((action IN ('promote', 'rollback', 'unalias')) = (alias IS NOT NULL))
 );
 CREATE INDEX IF NOT EXISTS history_of_alias ON pgscore.history (model_id, alias, history_id);
 COMMENT ON TABLE pgscore.history IS 'What happened to the models. Rows are only ever added, and outlive the model';
 COMMENT ON COLUMN pgscore.history.history_id IS 'Key, in the order of events of one model';
 COMMENT ON COLUMN pgscore.history.model_id IS 'The model; no foreign key, as the model may be dropped';
 COMMENT ON COLUMN pgscore.history.model IS 'Its name at the time';
-COMMENT ON COLUMN pgscore.history.alias IS 'The alias that moved (promote, rollback)';
-COMMENT ON COLUMN pgscore.history.action IS 'deploy, promote, rollback or drop';
+COMMENT ON COLUMN pgscore.history.alias IS 'The alias that moved (promote, rollback) or went (unalias)';
+COMMENT ON COLUMN pgscore.history.action IS
+    'deploy, promote, rollback, unalias (an alias is dropped), drop, grant or revoke (of the model, to the role in note)';
 COMMENT ON COLUMN pgscore.history.from_version IS 'Where the alias pointed before, or the version that was dropped';
 COMMENT ON COLUMN pgscore.history.to_version IS 'Where the alias points now, or the version that was deployed';
 COMMENT ON COLUMN pgscore.history.at IS 'When';
 COMMENT ON COLUMN pgscore.history.by IS 'Who: the role that logged in, whatever role it acted as';
-COMMENT ON COLUMN pgscore.history.note IS 'A word on it';
+COMMENT ON COLUMN pgscore.history.note IS 'Why, as whoever did it put it; of grant and revoke, the role';
+COMMENT ON COLUMN pgscore.history.sha256 IS 'versions.sha256 of to_version, of a drop that of from_version';
+COMMENT ON COLUMN pgscore.history.parity IS 'versions.parity of to_version';
 
 CREATE OR REPLACE FUNCTION pgscore.refuse_change()
 RETURNS trigger
@@ -173,7 +186,7 @@ CREATE OR REPLACE TRIGGER history_is_append_only
     BEFORE UPDATE OR DELETE OR TRUNCATE ON pgscore.history
     FOR EACH STATEMENT EXECUTE FUNCTION pgscore.refuse_change();
 
--- Dropping a version deletes its row; nothing else touches it.
+-- Dropping a version deletes its row; nothing else touches it (22_drop.sql refuses a delete by hand).
 CREATE OR REPLACE TRIGGER versions_are_immutable
     BEFORE UPDATE OR TRUNCATE ON pgscore.versions
     FOR EACH STATEMENT EXECUTE FUNCTION pgscore.refuse_change();

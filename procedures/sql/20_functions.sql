@@ -34,6 +34,93 @@ $function$;
 COMMENT ON FUNCTION pgscore.function_names(text, jsonb) IS
     'The names of a version''s functions (versions.functions) that begin with base: churn, churn_label, …';
 
+CREATE OR REPLACE FUNCTION pgscore.functions_of(model text, version integer)
+RETURNS oid[]
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT coalesce(array_agg(p.oid ORDER BY p.oid), '{}')
+    FROM pg_proc AS p
+    JOIN pg_namespace AS n ON n.oid = p.pronamespace
+    WHERE n.nspname = 'score' AND p.proname ~ format('^%s_v%s(_[a-z]+)?$', model, version)
+$function$;
+COMMENT ON FUNCTION pgscore.functions_of(text, integer) IS
+    'All functions of a version, in the order of creation; of an ONNX version also …_features and …_outputs';
+
+CREATE OR REPLACE FUNCTION pgscore.calls_of(model text)
+RETURNS oid[]
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    found_id integer;
+    functions oid[];
+    number integer;
+BEGIN
+    SELECT m.model_id INTO found_id FROM pgscore.models AS m WHERE m.name = calls_of.model;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS001',
+            MESSAGE = format('there is no model %L', model),
+            HINT = 'see pgscore.model_overview';
+    END IF;
+    -- The moving functions carry the suffixes of the live version only.
+    SELECT pgscore.functions_named(pgscore.function_names(calls_of.model, v.functions)) INTO functions
+    FROM pgscore.aliases AS a
+    JOIN pgscore.versions AS v USING (version_id)
+    WHERE a.model_id = found_id AND a.alias = 'live';
+    FOR number IN SELECT v.version FROM pgscore.versions AS v WHERE v.model_id = found_id LOOP
+        functions := functions || pgscore.functions_of(model, number);
+    END LOOP;
+    RETURN coalesce(functions, '{}');
+END
+$function$;
+COMMENT ON FUNCTION pgscore.calls_of(text) IS 'All functions of a model in schema score: the moving ones and those of each version';
+
+CREATE OR REPLACE FUNCTION pgscore.grantees(model text)
+RETURNS text[]
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT coalesce(array_agg(DISTINCT r.rolname::text ORDER BY r.rolname::text), '{}')
+    FROM pg_proc AS p
+    JOIN pg_namespace AS n ON n.oid = p.pronamespace
+    CROSS JOIN LATERAL aclexplode(p.proacl) AS acl
+    JOIN pg_roles AS r ON r.oid = acl.grantee
+    WHERE n.nspname = 'score' AND p.proname ~ format('^%s_v[0-9]+$', model)
+      AND acl.privilege_type = 'EXECUTE' AND acl.grantee <> p.proowner
+      AND r.rolname NOT IN ('pgscore_owner', 'pgscore_deployer', 'pgscore_scorer')
+$function$;
+COMMENT ON FUNCTION pgscore.grantees(text) IS
+    'The roles that the model was granted to, read from the rights on its versions'' functions';
+
+CREATE OR REPLACE FUNCTION pgscore.callers(model text)
+RETURNS text[]
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT pgscore.grantees(model)
+        || ARRAY(SELECT r.rolname::text FROM pg_roles AS r WHERE r.rolname IN ('pgscore_deployer', 'pgscore_scorer'))
+$function$;
+COMMENT ON FUNCTION pgscore.callers(text) IS
+    'The roles that may call the model''s functions: its grantees, and those that may call all models';
+
+CREATE OR REPLACE FUNCTION pgscore.let_call(functions oid[], roles text[])
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    IF functions <> '{}' AND roles <> '{}' THEN
+        EXECUTE format(
+            'GRANT EXECUTE ON FUNCTION %s TO %s',
+            (SELECT string_agg(f::regprocedure::text, ', ') FROM unnest(functions) AS f),
+            (SELECT string_agg(quote_ident(r), ', ') FROM unnest(roles) AS r));
+    END IF;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.let_call(oid[], text[]) IS 'Grants EXECUTE on the functions to the roles';
+
 CREATE OR REPLACE FUNCTION pgscore.dependants(functions oid[])
 RETURNS TABLE (object text, direct boolean, stores boolean)
 LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER
@@ -94,8 +181,8 @@ DECLARE
     users text;
     schema_name text;
     grants jsonb;
+    callers CONSTANT text[] := pgscore.callers(model);
     one record;
-    grantee text;
 BEGIN
     IF target = '{}' THEN
         RAISE EXCEPTION USING
@@ -182,6 +269,7 @@ BEGIN
         SELECT
             model || substr(p.proname, length(versioned) + 1) AS name,
             p.proname AS calls,
+            p.proargtypes,
             pg_get_function_arguments(p.oid) AS arguments,
             pg_get_function_identity_arguments(p.oid) AS signature,
             format_type(p.prorettype, NULL) AS result,
@@ -198,13 +286,10 @@ BEGIN
             one.name, one.arguments, one.result, one.calls, one.passed);
         EXECUTE format('COMMENT ON FUNCTION score.%I(%s) IS %L', one.name, one.signature, 'live: ' || one.description);
         EXECUTE format('REVOKE ALL ON FUNCTION score.%I(%s) FROM PUBLIC', one.name, one.signature);
-        FOR grantee IN
-            SELECT r.rolname
-            FROM pg_roles AS r
-            WHERE r.rolname = 'pgscore_scorer' OR grants -> one.name ? r.rolname
-        LOOP
-            EXECUTE format('GRANT EXECUTE ON FUNCTION score.%I(%s) TO %I', one.name, one.signature, grantee);
-        END LOOP;
+        PERFORM pgscore.let_call(
+            ARRAY(SELECT p.oid FROM pg_proc AS p
+                  WHERE p.oid = ANY (pgscore.functions_named(ARRAY[one.name])) AND p.proargtypes = one.proargtypes),
+            callers || ARRAY(SELECT jsonb_array_elements_text(grants -> one.name)));
     END LOOP;
 END
 $function$;
@@ -212,13 +297,12 @@ COMMENT ON FUNCTION pgscore.replace_moving_functions(text, integer, jsonb, jsonb
     'Makes score.MODEL and its companions call the given version. The last two arguments are versions.functions of the '
     'version that is live now (NULL: none) and of the given one. Part of promote and rollback';
 
-CREATE OR REPLACE FUNCTION pgscore.drop_functions(names text[], of_what text)
+CREATE OR REPLACE FUNCTION pgscore.drop_functions(dropped oid[], of_what text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-    dropped CONSTANT oid[] := pgscore.functions_named(names);
     users text;
 BEGIN
     SELECT string_agg(d.object, ', ' ORDER BY d.object) INTO users
@@ -237,5 +321,5 @@ BEGIN
     END IF;
 END
 $function$;
-COMMENT ON FUNCTION pgscore.drop_functions(text[], text) IS
-    'Drops the functions of these names in schema score; refused, naming it, while anything depends on them';
+COMMENT ON FUNCTION pgscore.drop_functions(oid[], text) IS
+    'Drops the functions; refused, naming it, while anything else depends on them';

@@ -94,7 +94,7 @@ CREATE OR REPLACE TRIGGER models_of_jobs_stay
 
 CREATE OR REPLACE FUNCTION pgscore.version_to_run(model text, alias text)
 RETURNS TABLE (
-    model_id integer, version integer, name text, strategy text, parameters jsonb, main jsonb, features text[], graph text
+    model_id integer, version integer, name text, strategy text, parameters jsonb, main jsonb
 )
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -102,8 +102,7 @@ AS $function$
 BEGIN
     RETURN QUERY
     SELECT
-        m.model_id, v.version, format('%s_v%s', m.name, v.version), v.strategy, v.parameters, v.functions -> 0,
-        v.features, v.onnx_sha256
+        m.model_id, v.version, format('%s_v%s', m.name, v.version), v.strategy, v.parameters, v.functions -> 0
     FROM pgscore.models AS m
     JOIN pgscore.aliases AS a ON a.model_id = m.model_id AND a.alias = version_to_run.alias
     JOIN pgscore.versions AS v ON v.version_id = a.version_id

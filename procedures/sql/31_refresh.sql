@@ -13,7 +13,7 @@
 --
 -- Errors are those of 20_functions.sql. Messages hold no values of rows.
 
-CREATE OR REPLACE FUNCTION pgscore.score_expression(source regclass, called record)
+CREATE OR REPLACE FUNCTION pgscore.score_expression(source regclass, called record, suffix text DEFAULT '')
 RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -25,6 +25,7 @@ DECLARE
         FROM pg_proc AS p
         JOIN pg_type AS t ON t.oid = p.proargtypes[0]
         WHERE p.oid = ANY (pgscore.functions_named(ARRAY[called.name])) AND p.pronargs = 1 AND t.typtype = 'c');
+    name CONSTANT text := called.name || suffix;
     missing text;
     arguments text;
 BEGIN
@@ -42,12 +43,12 @@ BEGIN
     END IF;
     IF source = bound THEN
         -- A mere r would be the column, in a source that has one of that name.
-        RETURN format('score.%I(r.*)', called.name);
+        RETURN format('score.%I(r.*)', name);
     END IF;
     IF jsonb_array_length(called.parameters) <= 100 THEN
         SELECT string_agg(format('%I => (r.%I)::%s', p.name, p."column", p.type), ', ') INTO arguments
         FROM jsonb_to_recordset(called.parameters) AS p (name text, type text, "column" text);
-        RETURN format('score.%I(%s)', called.name, arguments);
+        RETURN format('score.%I(%s)', name, arguments);
     END IF;
     -- PostgreSQL takes 100 arguments at most: the row of the table is put together.
     SELECT string_agg(
@@ -60,11 +61,12 @@ BEGIN
     FROM pg_attribute AS a
     LEFT JOIN jsonb_to_recordset(called.parameters) AS p ("column" text) ON p."column" = a.attname
     WHERE a.attrelid = bound AND a.attnum > 0 AND NOT a.attisdropped;
-    RETURN format('score.%I(ROW(%s)::%s)', called.name, arguments, bound);
+    RETURN format('score.%I(ROW(%s)::%s)', name, arguments, bound);
 END
 $function$;
-COMMENT ON FUNCTION pgscore.score_expression(regclass, record) IS
-    'SQL that scores the row r of a relation with a version (from version_to_run). Part of refresh';
+COMMENT ON FUNCTION pgscore.score_expression(regclass, record, text) IS
+    'SQL that calls a version''s function (of version_to_run; the main one, or that of a suffix such as _features) for the '
+    'row r of a relation. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.scoring_query(source regclass, key_columns text[], called record)
 RETURNS text
@@ -72,36 +74,35 @@ LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-    scored CONSTANT text := pgscore.score_expression(source, called);
     keys CONSTANT text := (
         SELECT string_agg(format('r.%I AS k%s', k.name, k.n), ', ' ORDER BY k.n)
         FROM unnest(key_columns) WITH ORDINALITY AS k (name, n));
 BEGIN
-    IF pgscore.scores_in_batches(called.strategy, called.main) THEN
-        -- NULL would travel as no value at all; NaN is missing as well, and of the same size as every number.
+    IF pgscore.scores_in_batches(called) THEN
         RETURN format(
-            'SELECT %s, ARRAY[%s]::float8[] AS features FROM %s AS r',
-            keys,
-            (SELECT string_agg(format('coalesce(%s, ''NaN'')', f.feature), ', ' ORDER BY f.n)
-             FROM unnest(called.features) WITH ORDINALITY AS f (feature, n)),
-            source);
+            'SELECT %s, %s AS features FROM %s AS r', keys, pgscore.score_expression(source, called, '_features'), source);
     END IF;
-    RETURN format('SELECT %s, %s AS score FROM %s AS r', keys, scored, source);
+    RETURN format('SELECT %s, %s AS score FROM %s AS r', keys, pgscore.score_expression(source, called), source);
 END
 $function$;
 COMMENT ON FUNCTION pgscore.scoring_query(regclass, text[], record) IS
     'The query over the source of a job: keys k1, k2, … and score; or features, where scores are made in batches. Part of refresh';
 
-CREATE OR REPLACE FUNCTION pgscore.scores_in_batches(strategy text, main jsonb)
+CREATE OR REPLACE FUNCTION pgscore.scores_in_batches(called record)
 RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SECURITY INVOKER
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $function$
-    SELECT strategy = 'onnx' AND jsonb_array_length(main -> 'outputs') = 1 AND right(main ->> 'result', 2) <> '[]'
+BEGIN
+    RETURN called.strategy = 'onnx'
+       AND jsonb_array_length(called.main -> 'outputs') = 1 AND right(called.main ->> 'result', 2) <> '[]'
+       -- 0.1.0 made none.
+       AND pgscore.functions_named(ARRAY[called.name || '_features']) <> '{}';
+END
 $function$;
-COMMENT ON FUNCTION pgscore.scores_in_batches(text, jsonb) IS
-    'Whether refresh scores through pgscore.onnx_batch: one call for 10,000 rows, where onnx_row takes one for each. It '
-    'gives one output, so functions that give arrays are called row by row. Part of refresh';
+COMMENT ON FUNCTION pgscore.scores_in_batches(record) IS
+    'Whether refresh scores 10,000 rows of an ONNX version (of version_to_run) in one call of score.MODEL_vVERSION_outputs. '
+    'It gives one output, so functions that give arrays are called row by row. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.check_target(target regclass, source regclass, key_columns text[], result text)
 RETURNS void
@@ -288,7 +289,7 @@ BEGIN
 
     -- One statement reads the source, so one snapshot does.
     DROP TABLE IF EXISTS pg_temp.pgscore_scored, pg_temp.pgscore_staged;
-    IF pgscore.scores_in_batches(called.strategy, called.main) THEN
+    IF pgscore.scores_in_batches(called) THEN
         EXECUTE 'CREATE TEMPORARY TABLE pgscore_staged ON COMMIT DROP AS '
             || pgscore.scoring_query(source, it.key_columns, called);
         GET DIAGNOSTICS rows_scored = ROW_COUNT;
@@ -310,14 +311,15 @@ BEGIN
                 INSERT INTO pg_temp.pgscore_scored
                 SELECT %s, %s
                 FROM sent
-                CROSS JOIN LATERAL unnest(pgscore.onnx_batch($1, sent.features, $2)) WITH ORDINALITY AS o (answer, place)
+                CROSS JOIN LATERAL unnest(score.%I(sent.features, $1)) WITH ORDINALITY AS o (answer, place)
                 JOIN batch AS s USING (place)
                 $batch$,
                 format('(%s,0)', page), format('(%s,0)', page + step), new_keys,
                 -- Of a class, the model gives the number; the labels are in the catalog.
                 CASE WHEN called.main -> 'labels' = 'null' OR called.main -> 'labels' IS NULL THEN format('o.answer::%s', result)
-                     ELSE format('(%L::jsonb ->> o.answer::integer)::%s', called.main -> 'labels', result) END)
-            USING called.graph, (called.main -> 'outputs' ->> 0)::integer;
+                     ELSE format('(%L::jsonb ->> o.answer::integer)::%s', called.main -> 'labels', result) END,
+                called.name || '_outputs')
+            USING (called.main -> 'outputs' ->> 0)::integer;
         END LOOP;
         DROP TABLE pg_temp.pgscore_staged;
     ELSE

@@ -48,6 +48,20 @@ LEFT JOIN pgscore.versions AS live ON live.version_id = l.version_id;
 COMMENT ON VIEW pgscore.model_overview IS 'The models, and what is live of each';
 
 CREATE OR REPLACE VIEW pgscore.history_overview AS
-SELECT h.history_id, h.model, h.alias, h.action, h.from_version, h.to_version, h.at, h.by, h.note
+SELECT h.history_id, h.model, h.alias, h.action, h.from_version, h.to_version, h.at, h.by, h.note, h.sha256, h.parity
 FROM pgscore.history AS h;
 COMMENT ON VIEW pgscore.history_overview IS 'What happened to the models, oldest history_id first';
+
+CREATE OR REPLACE VIEW pgscore.grant_overview AS
+SELECT m.name AS model, g.role, h.at AS granted_at, h.by AS granted_by
+FROM pgscore.models AS m
+CROSS JOIN LATERAL unnest(pgscore.grantees(m.name)) AS g (role)
+LEFT JOIN LATERAL (
+    SELECT e.at, e.by
+    FROM pgscore.history AS e
+    WHERE e.model_id = m.model_id AND e.action = 'grant' AND e.note = g.role
+    ORDER BY e.history_id DESC
+    LIMIT 1
+) AS h ON true;
+COMMENT ON VIEW pgscore.grant_overview IS
+    'Which roles each model was granted to by pgscore.grant_model, when and by whom (NULL: by a GRANT by hand)';

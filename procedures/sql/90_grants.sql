@@ -1,17 +1,35 @@
 -- All grants. Nothing goes to PUBLIC; a role that does not exist here gets nothing.
 --
--- pgscore_scorer    calls the models: score.*, pgscore.score, and the ONNX functions that score.* call (granted where
---                   they are created); has refresh jobs of its own, which read and write with its own rights
--- pgscore_promoter  promotes, rolls back, and reads the overviews
--- pgscore_owner     owns it all; its members deploy and drop
+-- pgscore_scorer    calls the models: score.*, pgscore.score; has refresh jobs of its own, which read and write with
+--                   its own rights
+-- pgscore_deployer  deploys and drops models, grants them to roles, calls them, and reads what there is
+-- pgscore_promoter  promotes, rolls back, drops aliases, and reads the overviews
+-- pgscore_monitor   reads the overviews, jobs and runs
+-- pgscore_owner     owns it all
+-- pgscore_sandbox   nothing
+--
+-- The functions of a model are granted where they are made: pgscore.publish_functions, promote, grant_model.
 
-REVOKE ALL ON SCHEMA pgscore, score FROM PUBLIC;
+REVOKE ALL ON SCHEMA pgscore, score, pgscore_staging FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA pgscore, score FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA pgscore, score FROM PUBLIC;
 REVOKE ALL ON ALL ROUTINES IN SCHEMA pgscore, score FROM PUBLIC;
 
 DO $grants$
+DECLARE
+    role name;
 BEGIN
+    -- What an earlier release granted, and this one does not.
+    FOR role IN
+        SELECT r.rolname FROM pg_roles AS r
+        WHERE r.rolname IN (
+            'pgscore_scorer', 'pgscore_deployer', 'pgscore_promoter', 'pgscore_monitor', 'pgscore_sandbox')
+    LOOP
+        EXECUTE format('REVOKE ALL ON SCHEMA pgscore, score, pgscore_staging FROM %I', role);
+        EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA pgscore FROM %I', role);
+        EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA pgscore FROM %I', role);
+        EXECUTE format('REVOKE ALL ON ALL ROUTINES IN SCHEMA pgscore FROM %I', role);
+    END LOOP;
     IF to_regrole('pgscore_scorer') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA score, pgscore TO pgscore_scorer;
         GRANT SELECT (schema_version, pgscore_version) ON pgscore.installation TO pgscore_scorer;
@@ -24,6 +42,7 @@ BEGIN
         GRANT EXECUTE ON FUNCTION
             pgscore.create_refresh,
             pgscore.drop_refresh,
+            pgscore.row_security,
             -- The parts of refresh, which runs as its caller.
             pgscore.version_to_run,
             pgscore.job_of,
@@ -36,20 +55,70 @@ BEGIN
             pgscore.functions_named
         TO pgscore_scorer;
         GRANT SELECT ON pgscore.freshness TO pgscore_scorer;
+        IF to_regprocedure('pgscore.runtime_info()') IS NOT NULL THEN
+            GRANT EXECUTE ON FUNCTION pgscore.runtime_info TO pgscore_scorer;
+        END IF;
     END IF;
     IF to_regrole('pgscore_promoter') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA pgscore TO pgscore_promoter;
         GRANT SELECT (schema_version, pgscore_version) ON pgscore.installation TO pgscore_promoter;
         GRANT EXECUTE ON FUNCTION
-            pgscore.promote(text, integer, text),
-            pgscore.rollback(text, text)
+            pgscore.promote, pgscore.rollback, pgscore.drop_alias, pgscore.grantees
         TO pgscore_promoter;
         GRANT SELECT ON
             pgscore.model_overview,
             pgscore.version_overview,
             pgscore.history_overview,
+            pgscore.grant_overview,
             pgscore.freshness
         TO pgscore_promoter;
+    END IF;
+    IF to_regrole('pgscore_deployer') IS NOT NULL THEN
+        GRANT USAGE ON SCHEMA pgscore, score TO pgscore_deployer;
+        -- What is created there is published by the owner or not at all.
+        GRANT USAGE, CREATE ON SCHEMA pgscore_staging TO pgscore_deployer;
+        GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA score TO pgscore_deployer;
+        GRANT EXECUTE ON FUNCTION
+            pgscore.begin_version,
+            pgscore.add_graph,
+            pgscore.publish_functions,
+            pgscore.add_version,
+            pgscore.drop_version,
+            pgscore.drop_model,
+            pgscore.grant_model,
+            pgscore.revoke_model,
+            pgscore.grantees,
+            pgscore.score(text, jsonb),
+            pgscore.resolve(text)
+        TO pgscore_deployer;
+        GRANT SELECT ON
+            pgscore.installation,
+            pgscore.model_overview,
+            pgscore.version_overview,
+            pgscore.history_overview,
+            pgscore.grant_overview,
+            pgscore.freshness,
+            -- For verify.
+            pgscore.models, pgscore.versions, pgscore.aliases, pgscore.parity_cases
+        TO pgscore_deployer;
+    END IF;
+    IF to_regrole('pgscore_monitor') IS NOT NULL THEN
+        GRANT USAGE ON SCHEMA pgscore TO pgscore_monitor;
+        GRANT EXECUTE ON FUNCTION pgscore.grantees TO pgscore_monitor;
+        GRANT SELECT ON
+            pgscore.installation,
+            pgscore.model_overview,
+            pgscore.version_overview,
+            pgscore.history_overview,
+            pgscore.grant_overview,
+            pgscore.freshness,
+            pgscore.jobs,
+            pgscore.runs
+        TO pgscore_monitor;
+    END IF;
+    IF to_regrole('pgscore_sandbox') IS NOT NULL THEN
+        -- A function's owner needs it while the function is there (pgscore.publish_functions).
+        GRANT USAGE, CREATE ON SCHEMA pgscore_staging TO pgscore_sandbox;
     END IF;
 END
 $grants$;

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 
 from pgscore.compiler import ir
-from pgscore.compiler.artifact import Parameter, SqlType, Strategy
+from pgscore.compiler.artifact import OnnxGraph, Parameter, SqlType, Strategy
 from pgscore.compiler.build import build, default_parameters
 from pgscore.compiler.frontends import to_program
 from pgscore.compiler.ir import Method, ModelKind, Output
@@ -89,18 +89,15 @@ def test_outputs_are_the_columns_of_the_graph(name: str) -> None:
             assert suffixes[""].outputs == suffixes["proba"].outputs[1:]
 
 
-def test_an_onnx_function_calls_the_graph_with_features_in_sql() -> None:
+def test_an_onnx_function_is_made_of_the_outputs_of_the_graph() -> None:
     artifact = compiled("Pipeline-churn", Strategy.ONNX)
-    names = [p.name for p in artifact.parameters]
-    main, label, proba = (f.body.render(names.__getitem__) for f in artifact.functions)
-    call = f"(pgscore.onnx_row('{artifact.onnx.sha256}', ARRAY["
-    assert main.startswith(call)
-    assert main.endswith("]::float8[]))[3]")
-    assert label.startswith(f"CASE ({call}")
-    assert label.endswith("WHEN 0 THEN 'no' WHEN 1 THEN 'yes' END")
-    assert proba.startswith(f"nullif({call}")
-    assert proba.endswith("[2:3], ARRAY[NULL, NULL]::float8[])")
-    assert "CASE coalesce(city, 'Paris')" in main
+    main, label, proba = (f.body.text.replace(OnnxGraph.OUTPUTS.text, "outputs") for f in artifact.functions)
+    assert main == "(outputs)[3]"
+    assert label == "CASE ((outputs)[1])::integer WHEN 0 THEN 'no' WHEN 1 THEN 'yes' END"
+    assert proba == "nullif((outputs)[2:3], ARRAY[NULL, NULL]::float8[])"
+    features = artifact.onnx.row.render([p.name for p in artifact.parameters].__getitem__)
+    assert features.startswith("ARRAY[coalesce(")
+    assert "CASE coalesce(city, 'Paris')" in features
 
 
 def test_the_main_function_may_be_sql_where_another_is_plpgsql() -> None:

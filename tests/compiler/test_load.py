@@ -174,6 +174,16 @@ def test_trusted_joblib(tmp_path: Path, logistic: Pipeline, compress: Any, name:
     np.testing.assert_array_equal(loaded.estimator.predict(FRAME), logistic.predict(FRAME))
 
 
+def test_nothing_is_unpickled_of_another_file_than_the_one_asked_for(tmp_path: Path, logistic: Pipeline) -> None:
+    path = _pickle(tmp_path / "model.pkl", logistic)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert load_model(path, trust=True, sha256=digest).sha256 == digest
+    _pickle(path, Bomb(tmp_path / "boom"))
+    with pytest.raises(ModelFileError, match=f"is not the file whose sha256 is {digest}; it was not loaded"):
+        load_model(path, trust=True, sha256=digest)
+    assert not (tmp_path / "boom").exists()
+
+
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_trusted_pickle(tmp_path: Path, logistic: Pipeline, protocol: int) -> None:
     path = tmp_path / "model.pkl"

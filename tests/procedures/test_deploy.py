@@ -64,7 +64,9 @@ def test_what_a_deploy_makes(connection: Any) -> None:
     }
     for name, (volatile, parallel, _, acl, comment) in made.items():
         assert (volatile, parallel) == ("i" if "_v1" in name else "s", "s")
-        assert acl == "{pgscore_owner=X/pgscore_owner,pgscore_scorer=X/pgscore_owner}"
+        assert acl == (
+            "{pgscore_owner=X/pgscore_owner,pgscore_deployer=X/pgscore_owner,pgscore_scorer=X/pgscore_owner}"
+        )
         assert " of LogisticRegression" in comment
     assert made["score.churn_v1(customers)"][4] == "churn v1: predict_proba(X)[:, 1] of LogisticRegression"
     found = query(
@@ -291,15 +293,15 @@ def test_rights(connection: Any, installed: str) -> None:
         "CREATE ROLE deployer LOGIN; CREATE ROLE nobody LOGIN; GRANT USAGE ON SCHEMA sales TO deployer, nobody",
     )
     try:
-        refusal = pytest.raises(RightsError, match='GRANT "pgscore_owner" TO "nobody"')
+        refusal = pytest.raises(RightsError, match='GRANT pgscore_deployer TO "nobody"')
         with opened(installed.replace("postgres@", "nobody@")) as stranger, refusal:
             deploy(stranger, classifier(), name="churn", table="sales.customers")
-        query(connection, "GRANT pgscore_owner TO deployer")
+        query(connection, "GRANT pgscore_deployer TO deployer")
         with opened(installed.replace("postgres@", "deployer@")) as own:
             with pytest.raises(RightsError, match=r"GRANT SELECT ON sales\.customers"):
                 deploy(own, classifier(), name="churn", table="sales.customers")
             query(connection, "GRANT SELECT ON sales.customers TO deployer")
-            with pytest.raises(RightsError, match='GRANT USAGE ON SCHEMA "sales" TO "pgscore_owner"'):
+            with pytest.raises(RightsError, match='GRANT USAGE ON SCHEMA "sales" TO pgscore_owner'):
                 deploy(own, classifier(), name="churn", table="sales.customers")
             query(connection, "GRANT USAGE ON SCHEMA sales TO pgscore_owner")
             done = deploy(own, classifier(), name="churn", table="sales.customers")

@@ -208,7 +208,7 @@ def test_an_error_in_one_extreme_row_is_a_failure_without_values(shared: Any) ->
 def test_an_error_on_real_rows_alone_is_a_failure(shared: Any) -> None:
     deployed = compiled(shared, linear_model())
     artifact = deployed.artifact
-    apply(shared, VersionPlan("m", 1, artifact, deployed.binding, False).statements())
+    apply(shared, VersionPlan("m", 1, artifact, deployed.binding).statements())
     with shared.cursor() as cursor:
         cursor.execute(
             "CREATE OR REPLACE FUNCTION score.m_v1(r customers) RETURNS float8 LANGUAGE sql IMMUTABLE"
@@ -297,7 +297,7 @@ def test_beyond_100_columns_rows_travel_as_rows_of_the_table(connection18: Any, 
 
 def test_rows_are_read_with_the_users_own_rights(connection18: Any, installed18: str) -> None:
     deployed = compiled(connection18, tree_model())
-    apply(connection18, VersionPlan("m", 1, deployed.artifact, deployed.binding, False).statements())
+    apply(connection18, VersionPlan("m", 1, deployed.artifact, deployed.binding).statements())
     with connection18.cursor() as cursor:
         cursor.execute(
             "DROP ROLE IF EXISTS gate_outsider; CREATE ROLE gate_outsider;"
@@ -314,7 +314,7 @@ def test_rows_are_read_with_the_users_own_rights(connection18: Any, installed18:
 def test_the_gate_leaves_the_transaction_usable(shared: Any) -> None:
     deployed = compiled(shared, linear_model())
     broken = changed(deployed.artifact, "", lambda body: f"{body} + 1 / length('')")
-    apply(shared, VersionPlan("m", 1, broken, deployed.binding, False).statements())
+    apply(shared, VersionPlan("m", 1, broken, deployed.binding).statements())
     oracle = Oracle(deployed.model, broken.parameters, broken.functions)
     report, _ = gate(shared, broken, name="m", version=1, table="public.customers", oracle=oracle)
     assert not report.passed

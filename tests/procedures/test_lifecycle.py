@@ -267,7 +267,7 @@ def test_a_promoter_promotes_and_nobody_else(connection: Any, dsn: str) -> None:
 def test_a_lock_is_not_waited_for_long(connection: Any, dsn: str) -> None:
     with opened(dsn) as other, other.cursor() as cursor:
         cursor.execute("SELECT FROM pgscore.aliases FOR UPDATE")
-        query(connection, "ALTER FUNCTION pgscore.promote(text, integer, text) SET lock_timeout = '50ms'")
+        query(connection, "ALTER FUNCTION pgscore.promote(text, integer, text, text) SET lock_timeout = '50ms'")
         with pytest.raises(RefusedError, match="holds a lock"):
             promote(connection, "churn", 2)
 

@@ -40,7 +40,8 @@ def test_statements_of_a_version() -> None:
     parameters = (Parameter("a b", SqlType.DOUBLE),)
     artifact = build(program, parameters, estimator="Twice -- it's")
     binding = Binding("public.t", "public", parameters, ("A B",), (False,))
-    texts = [s.text for s in VersionPlan("twice", 1, artifact, binding, scorer=False).statements()]
+    plan = VersionPlan("twice", 1, artifact, binding)
+    texts = [s.text for s in plan.statements()]
     assert len(texts) == 4
     assert texts[0].splitlines()[:3] == [
         'CREATE FUNCTION "score"."twice_v1"("a b" double precision)',
@@ -49,6 +50,5 @@ def test_statements_of_a_version() -> None:
     ]
     assert texts[2].endswith('RETURN "score"."twice_v1"("a b" => ((r)."A B")::double precision)')
     assert "Twice -- it''s'" in texts[1]
-    assert all("GRANT" not in text for text in texts)
-    granted = [s.text for s in VersionPlan("twice", 1, artifact, binding, scorer=True).statements()]
-    assert sum("TO pgscore_scorer" in text for text in granted) == 2
+    staged = [s.text for s in plan.statements("staging")]
+    assert staged == [text.replace('"score"', '"staging"') for text in texts]

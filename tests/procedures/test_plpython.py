@@ -58,7 +58,11 @@ class Model:
 
 def add_graph(cursor: Any, content: bytes) -> str:
     sha256 = hashlib.sha256(content).hexdigest()
-    cursor.execute("INSERT INTO pgscore.onnx_graphs VALUES (%s, %s)", (sha256, psycopg2.Binary(content)))
+    # As a deploy does; the graph is then run by score.m_v1_outputs, the next one by score.m_v2_outputs.
+    cursor.execute(
+        "SELECT pgscore.add_graph('m', pgscore.begin_version('m'), %s) = %s", (psycopg2.Binary(content), sha256)
+    )
+    assert cursor.fetchone() == (True,)
     return sha256
 
 
@@ -100,7 +104,7 @@ def values(cursor: Any, query: str) -> npt.NDArray[np.float64]:
 
 def test_rows_one_by_one(admin: Any, scorer: Any) -> None:
     model = Model(admin)
-    scorer.execute(f"SELECT pgscore.onnx_row('{model.sha256}', {model.features}) FROM t ORDER BY id")
+    scorer.execute(f"SELECT score.m_v1_outputs({model.features}) FROM t ORDER BY id")
     rows = [row[0] for row in scorer.fetchall()]
     assert rows[7] is None
     rows[7] = [None] * len(rows[0])
@@ -114,7 +118,7 @@ def test_batches(admin: Any, scorer: Any) -> None:
         got = values(
             scorer,
             f"""
-            SELECT unnest(pgscore.onnx_batch('{model.sha256}',
+            SELECT unnest(score.m_v1_outputs(
                 array_send(array_agg({model.features} ORDER BY id)), {model.first + column}))
             FROM t GROUP BY id / 1500 ORDER BY id / 1500
             """,
@@ -124,11 +128,9 @@ def test_batches(admin: Any, scorer: Any) -> None:
 
 def test_a_batch_of_no_rows(admin: Any, scorer: Any) -> None:
     model = Model(admin)
-    scorer.execute(
-        f"SELECT pgscore.onnx_batch('{model.sha256}', array_send(array_agg({model.features})), 0) FROM t WHERE id < 0"
-    )
+    scorer.execute(f"SELECT score.m_v1_outputs(array_send(array_agg({model.features})), 0) FROM t WHERE id < 0")
     assert scorer.fetchone() == (None,)
-    scorer.execute(f"SELECT pgscore.onnx_batch('{model.sha256}', array_send('{{}}'::float8[]), 0)")
+    scorer.execute("SELECT score.m_v1_outputs(array_send('{}'::float8[]), 0)")
     assert scorer.fetchone() == ([],)
 
 
@@ -137,7 +139,7 @@ def test_parallel_workers_load_the_graph_themselves(admin: Any, scorer: Any) -> 
     admin.execute("ANALYZE t")
     scorer.execute("SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0")
     scorer.execute("SET max_parallel_workers_per_gather = 1")
-    query = f"SELECT (pgscore.onnx_row('{model.sha256}', {model.features}))[{model.first + 1}] FROM t WHERE id <> 7"
+    query = f"SELECT (score.m_v1_outputs({model.features}))[{model.first + 1}] FROM t WHERE id <> 7"
     scorer.execute(f"EXPLAIN {query}")
     assert "Gather" in scorer.fetchone()[0]
     want = np.delete(model.proba()[:, 0], 7)
@@ -147,7 +149,7 @@ def test_parallel_workers_load_the_graph_themselves(admin: Any, scorer: Any) -> 
 def test_a_session_keeps_the_graph(admin: Any, scorer: Any) -> None:
     """Once loaded, a graph is served from the session's memory: content by hash cannot change."""
     model = Model(admin)
-    query = f"SELECT pgscore.onnx_row('{model.sha256}', {model.features}) FROM t WHERE id = 1"
+    query = f"SELECT score.m_v1_outputs({model.features}) FROM t WHERE id = 1"
     scorer.execute(query)
     before = scorer.fetchone()
     admin.execute("DELETE FROM pgscore.onnx_graphs")
@@ -159,19 +161,18 @@ def test_a_graph_added_in_the_same_transaction(admin: Any) -> None:
     """As a deploy does: the gate scores what the transaction has just inserted."""
     admin.execute("BEGIN")
     model = Model(admin)
-    admin.execute(f"SELECT (pgscore.onnx_row('{model.sha256}', {model.features})) IS NOT NULL FROM t WHERE id = 1")
+    admin.execute(f"SELECT (score.m_v1_outputs({model.features})) IS NOT NULL FROM t WHERE id = 1")
     assert admin.fetchone() == (True,)
     admin.execute("ROLLBACK")
 
 
 def test_errors_are_one_line_without_values(admin: Any, scorer: Any) -> None:
-    model = Model(admin)
-    broken = add_graph(admin, b"not a model, although its hash is right")
+    Model(admin)
+    add_graph(admin, b"not a model, although its hash is right")
     for call, message in (
-        (f"pgscore.onnx_row('{'0' * 64}', ARRAY[1.0])", "ONNX graph 000000000000 is not in pgscore.onnx_graphs"),
-        (f"pgscore.onnx_row('{broken}', ARRAY[1.0])", "pgscore.ScoringError: the graph is no ONNX model"),
-        (f"pgscore.onnx_row('{model.sha256}', ARRAY[98765.0])", "takes 4 features, got 1"),
-        (f"pgscore.onnx_batch('{model.sha256}', '\\x00', 0)", "features are no float8[][] as array_send writes it"),
+        ("score.m_v2_outputs(ARRAY[1.0])", "pgscore.ScoringError: the graph is no ONNX model"),
+        ("score.m_v1_outputs(ARRAY[98765.0])", "takes 4 features, got 1"),
+        ("score.m_v1_outputs('\\x00', 0)", "features are no float8[][] as array_send writes it"),
     ):
         with pytest.raises(psycopg2.Error, match=re.escape(message)) as caught:
             scorer.execute(f"SELECT {call}")
@@ -188,6 +189,8 @@ def test_errors_are_one_line_without_values(admin: Any, scorer: Any) -> None:
         "SELECT pgscore.runtime_add('x', 'x')",
         "SELECT pgscore.runtime_row('x', ARRAY[1.0])",
         "SELECT pgscore.runtime_batch('x', 'x', 0)",
+        "SELECT pgscore.onnx_row('x', ARRAY[1.0])",
+        "SELECT pgscore.onnx_batch('x', 'x', 0)",
         "CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE plpython3u AS 'return 1'",
         "CREATE OR REPLACE FUNCTION pgscore.onnx_row(sha256 text, features float8[]) RETURNS float8[] RETURN NULL",
     ],
@@ -201,7 +204,7 @@ def test_a_role_that_is_no_scorer_may_nothing(admin: Any, with_plpython: str) ->
     create_role(admin, "nobody_here LOGIN")
     connection = connect(with_plpython, "nobody_here")
     with connection.cursor() as cursor, pytest.raises(psycopg2.errors.InsufficientPrivilege):
-        cursor.execute("SELECT pgscore.onnx_row('x', ARRAY[1.0])")
+        cursor.execute("SELECT score.m_v1_outputs(ARRAY[1.0])")
     connection.close()
 
 
@@ -227,11 +230,11 @@ def test_owner_rights_and_search_path(admin: Any) -> None:
     )
     functions = admin.fetchall()
     assert {name for name, *_ in functions if name.startswith("onnx")} == {"onnx_row", "onnx_batch"}
-    assert {row[0] for row in functions if row[6]} == {"onnx_row", "onnx_batch", "runtime_info"}
+    assert {row[0] for row in functions if row[6]} == {"runtime_info"}
     for name, owner, superuser, definer, config, language, _, public in functions:
         assert (owner, superuser, public) == ("pgscore_owner", False, False), name
-        assert not (definer and language == "plpython3u"), name
-        if definer:
+        assert not definer, name
+        if language == "plpgsql":
             assert config == ["search_path=pg_catalog, pg_temp"], name
 
 
@@ -244,7 +247,7 @@ def test_a_hostile_search_path_changes_nothing(admin: Any, scorer: Any) -> None:
         """
     )
     scorer.execute("SET search_path = trap, pg_catalog")
-    scorer.execute(f"SELECT pgscore.onnx_row('{model.sha256}', {model.features}) IS NULL FROM public.t WHERE id = 1")
+    scorer.execute(f"SELECT score.m_v1_outputs({model.features}) IS NULL FROM public.t WHERE id = 1")
     assert scorer.fetchone() == (False,)
 
 
@@ -267,7 +270,7 @@ def test_without_the_libraries_the_message_says_what_to_do(admin: Any, scorer: A
     assert info["libraries"] == {"numpy": None, "onnxruntime": None}
     assert "pgscore runtime install" in info["problem"]
     with pytest.raises(psycopg2.Error, match="on the server run: pgscore runtime install --target"):
-        scorer.execute(f"SELECT pgscore.onnx_row('{model.sha256}', {model.features}) FROM t")
+        scorer.execute(f"SELECT score.m_v1_outputs({model.features}) FROM t")
 
 
 def test_installing_again_serves_open_sessions(
@@ -275,7 +278,7 @@ def test_installing_again_serves_open_sessions(
 ) -> None:
     """Another folder gives other functions: a session with the old modules loads the new ones."""
     model = Model(admin)
-    query = f"SELECT pgscore.onnx_row('{model.sha256}', {model.features}) FROM t WHERE id = 1"
+    query = f"SELECT score.m_v1_outputs({model.features}) FROM t WHERE id = 1"
     scorer.execute(query)
     before = scorer.fetchone()
     link = tmp_path / "runtime"
@@ -327,5 +330,5 @@ def test_psql_takes_the_plan_too(with_plpython: str, runtime_folder: Path, admin
     )
     assert "ERROR" not in done.stderr
     assert done.returncode == 0
-    admin.execute("SELECT has_function_privilege('pgscore_scorer', 'pgscore.onnx_row(text, float8[])', 'EXECUTE')")
-    assert admin.fetchone() == (True,)
+    admin.execute("SELECT has_function_privilege('public', 'pgscore.onnx_row(text, float8[])', 'EXECUTE')")
+    assert admin.fetchone() == (False,)

@@ -16,7 +16,7 @@ from psycopg2.extensions import make_dsn, parse_dsn
 from pgscore.compiler.artifact import Strategy
 from pgscore.errors import NotInstalledError, RefusedError, RightsError
 from pgscore.procedures.deploy import deploy
-from pgscore.procedures.install import ROLES, install, is_installed
+from pgscore.procedures.install import ROLES, SCHEMAS, install, is_installed
 from pgscore.procedures.lifecycle import list_models
 from pgscore.procedures.plan import as_script
 from pgscore.procedures.refresh import create_job, run_job
@@ -71,7 +71,7 @@ def using(server: Server, user: str = "postgres", attributes: str = "") -> Itera
 
 def clean_up(admin: Any, *users: str) -> None:
     admin.rollback()
-    query(admin, "DROP SCHEMA IF EXISTS score, pgscore CASCADE")
+    query(admin, f"DROP SCHEMA IF EXISTS {', '.join(SCHEMAS)} CASCADE")
     for role in [*ROLES, *users]:
         if role != "postgres" and value(admin, "SELECT to_regrole(%s) IS NOT NULL", (role,)):
             query(admin, f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
@@ -411,7 +411,7 @@ def test_the_language_goes_where_install_created_it(bare: Server) -> None:
         query(admin, "DROP EXTENSION plpython3u")
 
         install(admin, plpython=True, runtime=runtime)
-        query(admin, "CREATE ROLE dba LOGIN CREATEROLE IN ROLE pgscore_owner, pgscore_scorer, pgscore_promoter")
+        query(admin, f"CREATE ROLE dba LOGIN CREATEROLE IN ROLE {', '.join(ROLES)}")
         with opened(make_dsn(admin.dsn, user="dba")) as connection:
             [note] = uninstall(connection).notes
         assert note == "Extension plpython3u stays; a superuser should run: DROP EXTENSION plpython3u;"

@@ -18,7 +18,7 @@ from pgscore.compiler.artifact import Strategy
 from pgscore.errors import NotInstalledError, RefusedError, RightsError, UsageError
 from pgscore.procedures import install as installing
 from pgscore.procedures.deploy import deploy
-from pgscore.procedures.install import LOCK, ROLES, SCHEMA_VERSION, install, upgrade
+from pgscore.procedures.install import LOCK, ROLES, SCHEMA_VERSION, SCHEMAS, install, upgrade
 from pgscore.procedures.lifecycle import history, list_models, promote, rollback
 from pgscore.procedures.plan import as_script
 from pgscore.procedures.refresh import run_job, status
@@ -41,6 +41,11 @@ SCORES = """
     FROM customers AS c ORDER BY c.id
 """
 
+HISTORY = """
+    SELECT history_id, model, alias, action, from_version, to_version, at, by, note
+    FROM pgscore.history_overview ORDER BY history_id
+"""
+
 
 def run(dsn: str, script: str) -> None:
     done = psql(dsn, script)
@@ -60,7 +65,7 @@ def released(server: Server, release: str, *, models: bool = True) -> Iterator[s
                 query(connection, "GRANT SELECT ON customers TO " + ", ".join(GUESTS))
             yield dsn
         finally:
-            query(connection, "DROP SCHEMA IF EXISTS score, pgscore CASCADE")
+            query(connection, f"DROP SCHEMA IF EXISTS {', '.join(SCHEMAS)} CASCADE")
             for role in [*ROLES, *GUESTS]:
                 if value(connection, "SELECT to_regrole(%s) IS NOT NULL", (role,)):
                     query(connection, f"DROP OWNED BY {role}; DROP ROLE {role}")
@@ -79,6 +84,10 @@ def without_models(lines: list[str]) -> list[str]:
     return [line for line in lines if not re.search(r"\| (function )?score\.", line)]
 
 
+def may_create_schemas(admin: Any, role: str) -> None:
+    query(admin, f"GRANT CREATE ON DATABASE {value(admin, 'SELECT quote_ident(current_database())')} TO {role}")
+
+
 def as_user(dsn: str, role: str) -> str:
     return dsn.replace("postgres@", f"{role}@")
 
@@ -95,14 +104,14 @@ def test_upgraded_is_as_fresh_and_models_live_on(bare: Server, release: str) -> 
     with released(bare, release) as dsn, opened(dsn) as connection:
         scores = query(connection, SCORES)
         likely = query(connection, "SELECT * FROM likely ORDER BY id")
-        past = query(connection, "SELECT * FROM pgscore.history_overview ORDER BY history_id")
+        past = query(connection, HISTORY)
         change = upgrade(connection)
         assert change.notes == [f"Schema version 1 became {SCHEMA_VERSION}."]
         assert without_models(everything(connection)) == expected
 
         assert query(connection, SCORES) == scores
         assert query(connection, "SELECT * FROM likely ORDER BY id") == likely
-        assert query(connection, "SELECT * FROM pgscore.history_overview ORDER BY history_id")[: len(past)] == past
+        assert query(connection, HISTORY) == past
         with opened(as_user(dsn, "released_analyst")) as analyst:
             assert query(analyst, SCORES) == scores
         with opened(as_user(dsn, "released_guest")) as guest, pytest.raises(Exception, match="schema score"):
@@ -194,37 +203,35 @@ def test_another_version_is_told_what_to_run(bare: Server, release: str) -> None
 
 
 def test_migrations_run_once_each_and_in_order(bare: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    scripts = installing._scripts
-
-    def with_migrations(folder: str) -> dict[str, str]:
-        return scripts(folder) if folder == "sql" else migrations
-
-    monkeypatch.setattr(installing, "_scripts", with_migrations)
+    scripts, now = installing._scripts, SCHEMA_VERSION
+    count_on = "INSERT INTO pgscore.note SELECT max(n) + 1 FROM pgscore.note"
     migrations = {
-        "0002_note.sql": "CREATE TABLE pgscore.note (n integer); INSERT INTO pgscore.note VALUES (2)",
-        "0003_more.sql": "INSERT INTO pgscore.note SELECT max(n) + 1 FROM pgscore.note",
-        "0004_view.sql": "INSERT INTO pgscore.note SELECT max(n) + 1 FROM pgscore.note; DROP VIEW pgscore.freshness",
+        **scripts("sql/migrations"),
+        f"{now + 1:04}_note.sql": "CREATE TABLE pgscore.note (n integer); INSERT INTO pgscore.note VALUES (1)",
+        f"{now + 2:04}_more.sql": count_on,
+        f"{now + 3:04}_view.sql": f"{count_on}; DROP VIEW pgscore.freshness",
     }
+    monkeypatch.setattr(installing, "_scripts", lambda folder: scripts(folder) if folder == "sql" else migrations)
     notes = "SELECT n FROM pgscore.note ORDER BY n"
     with released(bare, "0.1.0") as dsn, opened(dsn) as connection:
         before = everything(connection)
-        monkeypatch.setattr(installing, "SCHEMA_VERSION", 4)
+        monkeypatch.setattr(installing, "SCHEMA_VERSION", now + 3)
         query(connection, "CREATE VIEW mine AS SELECT job FROM pgscore.freshness")
         with pytest.raises(RefusedError, match=r"view public\.mine depends on view pgscore\.freshness"):
             upgrade(connection)
         assert everything(connection) == before
         query(connection, "DROP VIEW mine")
 
-        monkeypatch.setattr(installing, "SCHEMA_VERSION", 3)
-        last = migrations.pop("0004_view.sql")
-        assert upgrade(connection).notes == ["Schema version 1 became 3."]
-        assert query(connection, notes) == [(2,), (3,)]
+        monkeypatch.setattr(installing, "SCHEMA_VERSION", now + 2)
+        name, last = migrations.popitem()
+        assert upgrade(connection).notes == [f"Schema version 1 became {now + 2}."]
+        assert query(connection, notes) == [(1,), (2,)]
         assert value(connection, "SELECT tableowner::text FROM pg_tables WHERE tablename = 'note'") == "pgscore_owner"
-        migrations["0004_view.sql"] = last
-        monkeypatch.setattr(installing, "SCHEMA_VERSION", 4)
-        assert upgrade(connection).notes == ["Schema version 3 became 4."]
-        assert upgrade(connection).notes[0].startswith("Schema version 4 was here already")
-        assert query(connection, notes) == [(2,), (3,), (4,)]
+        migrations[name] = last
+        monkeypatch.setattr(installing, "SCHEMA_VERSION", now + 3)
+        assert upgrade(connection).notes == [f"Schema version {now + 2} became {now + 3}."]
+        assert upgrade(connection).notes[0].startswith(f"Schema version {now + 3} was here already")
+        assert query(connection, notes) == [(1,), (2,), (3,)]
         assert status(connection)
     with copied(bare) as dsn, opened(dsn) as connection:
         install(connection)
@@ -240,13 +247,14 @@ def test_an_older_version_can_be_removed(bare: Server, release: str) -> None:
         query(connection, "DROP VIEW likely; DROP INDEX churn_by_version")
         uninstall(connection)
         assert query(connection, "SELECT FROM pg_roles WHERE rolname LIKE 'pgscore%'") == []
-        assert query(connection, "SELECT FROM pg_namespace WHERE nspname IN ('pgscore', 'score')") == []
+        assert query(connection, "SELECT FROM pg_namespace WHERE nspname LIKE 'pgscore%' OR nspname = 'score'") == []
 
 
 @pytest.mark.parametrize("attributes", ["CREATEROLE", "NOINHERIT", "", "SUPERUSER"])
 def test_whoever_may_act_as_the_owner_may_upgrade(bare: Server, attributes: str) -> None:
     with released(bare, "0.1.0") as dsn, opened(dsn) as admin:
         query(admin, f"CREATE ROLE dba LOGIN {attributes}")
+        may_create_schemas(admin, "dba")
         try:
             with opened(as_user(dsn, "dba")) as connection:
                 if attributes != "SUPERUSER":
@@ -259,7 +267,7 @@ def test_whoever_may_act_as_the_owner_may_upgrade(bare: Server, attributes: str)
             upgrade(admin)
             upgraded = everything(admin)
         finally:
-            query(admin, "DROP ROLE dba")
+            query(admin, "DROP OWNED BY dba; DROP ROLE dba")
     with released(bare, "0.1.0") as dsn, opened(dsn) as admin:
         upgrade(admin)
         assert everything(admin) == upgraded
@@ -268,6 +276,7 @@ def test_whoever_may_act_as_the_owner_may_upgrade(bare: Server, attributes: str)
 def test_a_role_that_is_missing_is_named(bare: Server) -> None:
     with released(bare, "0.1.0") as dsn, opened(dsn) as admin:
         query(admin, "CREATE ROLE dba LOGIN IN ROLE pgscore_owner")
+        may_create_schemas(admin, "dba")
         query(admin, "DROP OWNED BY pgscore_promoter; DROP ROLE pgscore_promoter")
         try:
             with opened(as_user(dsn, "dba")) as connection:
@@ -277,7 +286,7 @@ def test_a_role_that_is_missing_is_named(bare: Server) -> None:
             assert not [note for note in upgrade(admin).notes if "missing" in note]
             assert value(admin, "SELECT to_regrole('pgscore_promoter') IS NOT NULL")
         finally:
-            query(admin, "DROP ROLE dba")
+            query(admin, "DROP OWNED BY dba; DROP ROLE dba")
 
 
 def test_an_installation_without_roles_upgrades_as_its_owner(bare: Server) -> None:
@@ -287,7 +296,7 @@ def test_an_installation_without_roles_upgrades_as_its_owner(bare: Server) -> No
     script = (script[:start] + script[end:]).replace('"pgscore_owner"', '"plain"')
     with copied(bare) as dsn, opened(dsn) as admin:
         query(admin, "CREATE ROLE plain LOGIN")
-        query(admin, f"GRANT CREATE ON DATABASE {dsn.split('@/')[1].split('?')[0]} TO plain")
+        may_create_schemas(admin, "plain")
         try:
             run(as_user(dsn, "plain"), script)
             with opened(as_user(dsn, "plain")) as connection:
@@ -337,6 +346,7 @@ def test_plpython_of_an_older_build(bare: Server, release: str, request: pytest.
         run(dsn, (FOLDER / f"{release}-onnx.sql").read_text().replace("@RUNTIME@", str(runtime)))
         scores = query(connection, scored)
         query(connection, "CREATE ROLE dba LOGIN IN ROLE pgscore_owner")
+        may_create_schemas(connection, "dba")
         try:
             with opened(as_user(dsn, "dba")) as dba:
                 with pytest.raises(RightsError, match="let a superuser run `pgscore upgrade --plpython` once"):
@@ -348,7 +358,7 @@ def test_plpython_of_an_older_build(bare: Server, release: str, request: pytest.
                 assert "PL/Python" not in " ".join(upgrade(connection, plpython=True).notes)
                 assert "PL/Python" not in " ".join(upgrade(dba).notes)
         finally:
-            query(connection, "DROP ROLE dba")
+            query(connection, "DROP OWNED BY dba; DROP ROLE dba")
         assert without_models(everything(connection)) == expected
         with opened(dsn) as new_session:
             assert query(new_session, scored) == scores

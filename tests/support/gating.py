@@ -83,7 +83,7 @@ class Deployed:
 
     def gate(self, artifact: Artifact, **options: Any) -> tuple[ParityReport, str]:
         """Creates the functions, holds them against the model, and takes them back."""
-        apply(self.connection, VersionPlan("m", 1, artifact, self.binding, False).statements())
+        apply(self.connection, VersionPlan("m", 1, artifact, self.binding).statements())
         oracle = Oracle(self.model, artifact.parameters, artifact.functions, artifact.strategy)
         try:
             return gate(

@@ -8,7 +8,7 @@ from typing import Any
 from .tiny import query
 
 _OBJECTS = """
-    WITH ours AS (SELECT oid, nspname FROM pg_namespace WHERE nspname IN ('pgscore', 'score')),
+    WITH ours AS (SELECT oid, nspname FROM pg_namespace WHERE nspname IN ('pgscore', 'score', 'pgscore_staging')),
     relations AS (
         SELECT c.*, format('%I.%I', n.nspname, c.relname) AS name
         FROM pg_class c JOIN ours n ON n.oid = c.relnamespace
@@ -30,7 +30,7 @@ _OBJECTS = """
     WHERE m.rolname LIKE 'pgscore%'
     UNION ALL
     SELECT 'schema', nspname, pg_get_userbyid(nspowner), NULL, NULL, obj_description(oid, 'pg_namespace'), 0
-    FROM pg_namespace WHERE nspname IN ('pgscore', 'score')
+    FROM pg_namespace WHERE nspname IN ('pgscore', 'score', 'pgscore_staging')
     UNION ALL
     SELECT kind, name, pg_get_userbyid(relowner),
            concat_ws(', ', CASE relpersistence WHEN 'p' THEN NULL ELSE relpersistence::text END, reloptions::text,
@@ -96,7 +96,7 @@ _OBJECTS = """
 """
 
 _PRIVILEGES = """
-    WITH ours AS (SELECT * FROM pg_namespace WHERE nspname IN ('pgscore', 'score')),
+    WITH ours AS (SELECT * FROM pg_namespace WHERE nspname IN ('pgscore', 'score', 'pgscore_staging')),
     objects (object, acl) AS (
         SELECT 'schema ' || nspname, coalesce(nspacl, acldefault('n', nspowner)) FROM ours
         UNION ALL

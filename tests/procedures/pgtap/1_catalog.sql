@@ -1,4 +1,4 @@
--- What is there: the two schemas, the tables of the catalog and their keys, the views, the triggers.
+-- What is there: the schemas, the tables of the catalog and their keys, the views, the triggers.
 BEGIN;
 SELECT no_plan();
 
@@ -7,9 +7,12 @@ SELECT has_schema('score');
 SELECT schema_owner_is('pgscore', 'pgscore_owner');
 SELECT schema_owner_is('score', 'pgscore_owner');
 
-SELECT has_role('pgscore_owner');
-SELECT has_role('pgscore_promoter');
-SELECT has_role('pgscore_scorer');
+SELECT has_schema('pgscore_staging');
+SELECT schema_owner_is('pgscore_staging', 'pgscore_owner');
+SELECT has_role(role)
+FROM unnest(ARRAY[
+    'pgscore_owner', 'pgscore_deployer', 'pgscore_promoter', 'pgscore_scorer', 'pgscore_monitor', 'pgscore_sandbox'
+]::name[]) AS role;
 SELECT is_empty(
     $$ SELECT rolname FROM pg_roles WHERE rolname LIKE 'pgscore%' AND (rolcanlogin OR rolsuper OR rolcreaterole) $$,
     'no role of pgscore can log in, is a superuser or makes roles');
@@ -41,7 +44,7 @@ SELECT fk_ok(
 SELECT fk_ok('pgscore', 'runs', 'job_id', 'pgscore', 'jobs', 'job_id');
 
 SELECT has_view('pgscore', name, format('view pgscore.%s is there', name))
-FROM unnest(ARRAY['model_overview', 'version_overview', 'history_overview', 'freshness']) AS name;
+FROM unnest(ARRAY['model_overview', 'version_overview', 'history_overview', 'grant_overview', 'freshness']) AS name;
 
 SELECT trigger_is('pgscore', 'history', 'history_is_append_only', 'pgscore', 'refuse_change');
 SELECT trigger_is('pgscore', 'versions', 'versions_are_immutable', 'pgscore', 'refuse_change');

@@ -3,20 +3,23 @@ BEGIN;
 SELECT no_plan();
 
 -- Run with the owner's rights: EXECUTE on them is the right to do it.
-SELECT has_function('pgscore', 'promote', ARRAY['text', 'integer', 'text']);
-SELECT has_function('pgscore', 'rollback', ARRAY['text', 'text']);
-SELECT has_function('pgscore', 'drop_version', ARRAY['text', 'integer']);
-SELECT has_function('pgscore', 'drop_model', ARRAY['text']);
-SELECT is_definer('pgscore', 'promote', ARRAY['text', 'integer', 'text']);
-SELECT is_definer('pgscore', 'rollback', ARRAY['text', 'text']);
-SELECT is_definer('pgscore', 'drop_version', ARRAY['text', 'integer']);
-SELECT is_definer('pgscore', 'drop_model', ARRAY['text']);
+SELECT has_function('pgscore', 'promote', ARRAY['text', 'integer', 'text', 'text']);
+SELECT has_function('pgscore', 'rollback', ARRAY['text', 'text', 'text']);
+SELECT has_function('pgscore', 'drop_version', ARRAY['text', 'integer', 'text']);
+SELECT has_function('pgscore', 'drop_model', ARRAY['text', 'text']);
+SELECT is_definer('pgscore', 'promote', ARRAY['text', 'integer', 'text', 'text']);
+SELECT is_definer('pgscore', 'rollback', ARRAY['text', 'text', 'text']);
+SELECT is_definer('pgscore', 'drop_version', ARRAY['text', 'integer', 'text']);
+SELECT is_definer('pgscore', 'drop_model', ARRAY['text', 'text']);
+SELECT is_definer('pgscore', 'drop_alias', ARRAY['text', 'text', 'text']);
+SELECT is_definer('pgscore', 'grant_model', ARRAY['text', 'name']);
+SELECT is_definer('pgscore', 'revoke_model', ARRAY['text', 'name']);
 SELECT is_definer('pgscore', 'drop_refresh', ARRAY['text']);
 SELECT is_definer('pgscore', 'resolve', ARRAY['text']);
-SELECT volatility_is('pgscore', 'promote', ARRAY['text', 'integer', 'text'], 'volatile');
-SELECT volatility_is('pgscore', 'rollback', ARRAY['text', 'text'], 'volatile');
-SELECT function_returns('pgscore', 'promote', ARRAY['text', 'integer', 'text'], 'integer');
-SELECT function_returns('pgscore', 'rollback', ARRAY['text', 'text'], 'integer');
+SELECT volatility_is('pgscore', 'promote', ARRAY['text', 'integer', 'text', 'text'], 'volatile');
+SELECT volatility_is('pgscore', 'rollback', ARRAY['text', 'text', 'text'], 'volatile');
+SELECT function_returns('pgscore', 'promote', ARRAY['text', 'integer', 'text', 'text'], 'integer');
+SELECT function_returns('pgscore', 'rollback', ARRAY['text', 'text', 'text'], 'integer');
 
 -- Run with the caller's rights: they reach no more than the caller does.
 SELECT isnt_definer('pgscore', 'score', ARRAY['text', 'jsonb']);

@@ -7,7 +7,7 @@ SELECT throws_ok($$ DELETE FROM pgscore.history $$, 'PS002', NULL, 'history is n
 SELECT throws_ok($$ TRUNCATE pgscore.history $$, 'PS002', NULL, 'history is not emptied');
 SELECT throws_ok($$ UPDATE pgscore.versions SET sql = '' $$, 'PS002', NULL, 'a version does not change');
 SELECT throws_ok($$ TRUNCATE pgscore.versions CASCADE $$, 'PS002', NULL, 'versions are not emptied');
-SELECT throws_ok($$ DELETE FROM pgscore.versions $$, '23503', NULL, 'a version in use is not deleted');
+SELECT throws_ok($$ DELETE FROM pgscore.versions $$, 'PS002', NULL, 'a version is not deleted by hand');
 SELECT throws_ok($$ UPDATE pgscore.parity_cases SET cases = '{}' $$, 'PS002', NULL, 'cases do not change');
 SELECT throws_ok($$ TRUNCATE pgscore.parity_cases $$, 'PS002', NULL, 'the cases are not emptied');
 SELECT throws_ok($$ UPDATE pgscore.onnx_graphs SET content = '' $$, 'PS002', NULL, 'a graph does not change');

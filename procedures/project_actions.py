@@ -1,0 +1,205 @@
+"""What makes a database what pgscore.toml says, as values: project_plan.py lists them, project_apply.py runs them."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from pgscore.compiler.artifact import Strategy
+
+LIVE = "live"
+
+
+@dataclass(frozen=True)
+class Action(ABC):
+    """One change of the database. `sign` is +, ~ or -; the text of an action is its line in the plan."""
+
+    kind: ClassVar[str]
+    sign: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What is done to what: `deploy churn version 3`."""
+
+    @property
+    def details(self) -> str:
+        """The rest of its line."""
+        return ""
+
+    def __str__(self) -> str:
+        return self.title + self.details
+
+
+@dataclass(frozen=True)
+class DeployVersion(Action):
+    """Make a version of `path` for `table`; `version` is its number, unless somebody else deploys meanwhile.
+
+    `before` is the version that `alias` means now, and `lives` says that the version becomes live as the first one.
+    """
+
+    kind = "deploy"
+    sign = "+"
+
+    model: str
+    version: int
+    file: str
+    path: Path
+    sha256: str
+    table: str
+    strategy: Strategy | None
+    trust: bool
+    alias: str
+    promote: bool
+    before: int | None
+    lives: bool
+    reason: str
+
+    @property
+    def title(self) -> str:
+        return f"deploy {self.model} version {self.version}"
+
+    @property
+    def details(self) -> str:
+        moves = [_moves(self.alias, self.before, self.version)] if self.promote else []
+        if self.lives and not (self.promote and self.alias == LIVE):
+            moves.append("it becomes live, as a first version does")
+        elif not self.promote:
+            moves.append(f"{self.alias} stays {self.before}" if self.before else "not promoted")
+        return f" for {self.table}: {self.file} ({self.reason}); {'; '.join(moves)}"
+
+
+@dataclass(frozen=True)
+class Promote(Action):
+    """Point `alias` to a version that is there and up to date."""
+
+    kind = "promote"
+    sign = "~"
+
+    model: str
+    version: int
+    alias: str
+    before: int | None
+    file: str
+
+    @property
+    def title(self) -> str:
+        return f"promote {self.model} version {self.version}"
+
+    @property
+    def details(self) -> str:
+        return f": it is {self.file}; {_moves(self.alias, self.before, self.version)}"
+
+
+@dataclass(frozen=True)
+class Grant(Action):
+    """Let `role` call the model."""
+
+    kind = "grant"
+    sign = "+"
+
+    model: str
+    role: str
+
+    @property
+    def title(self) -> str:
+        return f"grant {self.model} to {self.role}"
+
+
+@dataclass(frozen=True)
+class Revoke(Action):
+    """Take from `role` the right to call the model."""
+
+    kind = "revoke"
+    sign = "-"
+
+    model: str
+    role: str
+
+    @property
+    def title(self) -> str:
+        return f"revoke {self.model} from {self.role}"
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """A refresh job as the catalog has it: `source` and `target` are qualified and quoted."""
+
+    model: str
+    alias: str
+    source: str
+    keys: tuple[str, ...]
+    target: str
+    mode: str
+
+
+@dataclass(frozen=True)
+class CreateJob(Action):
+    """Create a refresh job."""
+
+    kind = "create job"
+    sign = "+"
+
+    job: str
+    settings: JobSettings
+
+    @property
+    def title(self) -> str:
+        return f"create job {self.job}"
+
+    @property
+    def details(self) -> str:
+        return f": {self.settings.source} through {self.settings.model} into {self.settings.target}"
+
+
+@dataclass(frozen=True)
+class ChangeJob(Action):
+    """Drop a refresh job and create it with other settings, in one transaction."""
+
+    kind = "change job"
+    sign = "~"
+
+    job: str
+    before: JobSettings
+    settings: JobSettings
+
+    @property
+    def title(self) -> str:
+        return f"change job {self.job}"
+
+    @property
+    def details(self) -> str:
+        old, new = dataclasses.asdict(self.before), dataclasses.asdict(self.settings)
+        changes = [f"{key} {_text(old[key])} → {_text(new[key])}" for key in new if old[key] != new[key]]
+        stays = f"; {self.before.target} stays" if self.before.target != self.settings.target else ""
+        return f": {', '.join(changes)}{stays}; the record of its runs begins anew"
+
+
+@dataclass(frozen=True)
+class DropJob(Action):
+    """Drop a refresh job; its table stays."""
+
+    kind = "drop job"
+    sign = "-"
+
+    job: str
+    target: str
+
+    @property
+    def title(self) -> str:
+        return f"drop job {self.job}"
+
+    @property
+    def details(self) -> str:
+        return f"; {self.target} stays"
+
+
+def _moves(alias: str, before: int | None, version: int) -> str:
+    return f"{alias} {before} → {version}" if before else f"{alias} → {version}"
+
+
+def _text(value: object) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value)

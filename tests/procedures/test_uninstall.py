@@ -5,21 +5,16 @@ The servers are the module's own: after each test none of our roles is there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from psycopg2.extensions import make_dsn, parse_dsn
+from psycopg2.extensions import make_dsn
 
-from pgscore.compiler.artifact import Strategy
 from pgscore.errors import NotInstalledError, RefusedError, RightsError
 from pgscore.procedures.deploy import deploy
-from pgscore.procedures.install import ROLES, SCHEMAS, install, is_installed
+from pgscore.procedures.install import ROLES, install, is_installed
 from pgscore.procedures.lifecycle import list_models
 from pgscore.procedures.plan import as_script
-from pgscore.procedures.refresh import create_job, run_job
 from pgscore.procedures.uninstall import _made, uninstall
 
 from ..cli.conftest import pgscore
@@ -28,62 +23,7 @@ from ..support import servers
 from ..support.databases import copied, psql
 from ..support.servers import Server
 from ..support.tiny import classifier, make_customers, opened, query, value
-
-# Every catalog with a row for each object, and where rights and settings are kept.
-TRACES = """
-    SELECT 'depend', classid::regclass::text, count(*) FROM pg_depend GROUP BY 2
-    UNION ALL SELECT 'shdepend', classid::regclass::text, count(*) FROM pg_shdepend
-              WHERE dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) GROUP BY 2
-    UNION ALL SELECT 'description', classoid::regclass::text, count(*) FROM pg_description GROUP BY 2
-    UNION ALL SELECT 'shdescription', classoid::regclass::text, count(*) FROM pg_shdescription GROUP BY 2
-    UNION ALL SELECT 'setting', setconfig::text, count(*) FROM pg_db_role_setting GROUP BY 2
-    UNION ALL SELECT 'default', defaclacl::text, count(*) FROM pg_default_acl GROUP BY 2
-    UNION ALL SELECT 'role', rolname, 1 FROM pg_roles
-    UNION ALL SELECT 'member', format('%s %s', roleid::regrole, member::regrole), 1 FROM pg_auth_members
-    UNION ALL SELECT 'schema', nspname, 1 FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp'
-    UNION ALL SELECT 'database', format('%s %s', datname, datacl), 1
-              FROM pg_database WHERE datname = current_database()
-    UNION ALL SELECT 'table', format('%s %s', oid::regclass, relacl), 1
-              FROM pg_class WHERE relnamespace = 'public'::regnamespace
-    ORDER BY 1, 2
-"""
-
-
-def name_of(dsn: str) -> str:
-    return str(parse_dsn(dsn)["dbname"])
-
-
-@contextmanager
-def using(server: Server, user: str = "postgres", attributes: str = "") -> Iterator[tuple[Any, Any]]:
-    """(the superuser, a role that installed and deployed) in a database with customers; both connected."""
-    with copied(server) as dsn, opened(dsn) as admin:
-        make_customers(admin)
-        if user != "postgres":
-            query(admin, f"CREATE ROLE {user} LOGIN {attributes}")
-            query(admin, f"GRANT CREATE ON DATABASE {name_of(dsn)} TO {user}; GRANT SELECT ON customers TO {user}")
-        try:
-            with opened(dsn.replace("postgres@", f"{user}@")) as connection:
-                yield admin, connection
-        finally:
-            clean_up(admin, user)
-        assert value(admin, "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'pgscore%'") == 0
-
-
-def clean_up(admin: Any, *users: str) -> None:
-    admin.rollback()
-    query(admin, f"DROP SCHEMA IF EXISTS {', '.join(SCHEMAS)} CASCADE")
-    for role in [*ROLES, *users]:
-        if role != "postgres" and value(admin, "SELECT to_regrole(%s) IS NOT NULL", (role,)):
-            query(admin, f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
-
-
-def installed_with_models(connection: Any) -> None:
-    install(connection)
-    deploy(connection, classifier(), name="churn", table="customers")
-    deploy(connection, classifier(2.0), name="churn", table="customers", promote=True)
-    deploy(connection, classifier(), name="slow", table="customers", strategy=Strategy.PLPGSQL)
-    create_job(connection, "daily", model="churn", source="customers", keys=["id"], target="public.churn_scores")
-    run_job(connection, "daily")
+from ..support.uninstalling import TRACES, clean_up, installed_with_models, using
 
 
 @pytest.mark.parametrize(
@@ -124,166 +64,6 @@ def test_the_script_through_psql(bare: Server, user: str, attributes: str) -> No
         ran = psql(connection.dsn, outcome.out)
         assert (ran.returncode, ran.stderr) == (0, "")
         assert query(admin, TRACES) == before
-
-
-# What a user builds, how the refusal names it, and how it is taken away.
-DEPENDANTS = {
-    "view": (
-        "CREATE VIEW own.v AS SELECT score.churn(c) AS p FROM customers c",
-        "view own.v",
-    ),
-    "view on the catalog": ("CREATE VIEW own.v AS SELECT * FROM pgscore.freshness", "view own.v"),
-    "materialised view": (
-        "CREATE MATERIALIZED VIEW own.m AS SELECT score.churn_v1(c) AS p FROM customers c",
-        "materialized view own.m",
-    ),
-    "generated column": (
-        "CREATE TABLE own.t (a integer, p float8 GENERATED ALWAYS AS (score.churn_v1(a, 1.0)) STORED)",
-        "generated column p of table own.t",
-    ),
-    "default": (
-        "CREATE TABLE own.t (p float8 DEFAULT score.churn_v1(1, 1.0))",
-        "default value for column p of table own.t",
-    ),
-    "index": (
-        "CREATE TABLE own.t (a integer); CREATE INDEX i ON own.t (score.churn_v1(a, 1.0))",
-        "index own.i",
-    ),
-    "partial index": (
-        "CREATE TABLE own.t (a integer); CREATE INDEX i ON own.t (a) WHERE score.churn_v1(a, 1.0) > 0.5",
-        "index own.i",
-    ),
-    "check constraint": (
-        "CREATE TABLE own.t (a integer CONSTRAINT likely CHECK (score.churn_v1(a, 1.0) < 2))",
-        "constraint likely on table own.t",
-    ),
-    "domain": (
-        "CREATE DOMAIN own.d AS integer CONSTRAINT likely CHECK (score.churn_v1(VALUE, 1.0) < 2)",
-        "constraint likely of domain own.d",
-    ),
-    "foreign key": (
-        "CREATE TABLE own.t (model_id integer CONSTRAINT of_model REFERENCES pgscore.models)",
-        "constraint of_model on table own.t",
-    ),
-    "SQL function": (
-        "CREATE FUNCTION own.f(c customers) RETURNS float8 LANGUAGE sql RETURN score.churn(c) * 2",
-        "function own.f(public.customers)",
-    ),
-    "function of our type": (
-        "CREATE FUNCTION own.f(pgscore.models) RETURNS text LANGUAGE sql AS 'SELECT $1.name'",
-        "function own.f(pgscore.models)",
-    ),
-    "procedure": (
-        "CREATE PROCEDURE own.p() LANGUAGE sql BEGIN ATOMIC SELECT score.churn_v1(1, 1.0); END",
-        "function own.p()",
-    ),
-    "operator": (
-        "CREATE OPERATOR own.### (LEFTARG = integer, RIGHTARG = float8, FUNCTION = score.churn_v1)",
-        "operator own.###(integer,double precision)",
-    ),
-    "aggregate": (
-        "CREATE AGGREGATE own.a(float8) (SFUNC = float8pl, STYPE = float8);"
-        "CREATE FUNCTION own.f() RETURNS float8 LANGUAGE sql BEGIN ATOMIC"
-        " SELECT own.a(score.churn_v1(1, 1.0)) AS p; END",
-        "function own.f()",
-    ),
-    "policy": (
-        "CREATE TABLE own.t (a integer); CREATE POLICY p ON own.t USING (score.churn_v1(a, 1.0) > 0.5)",
-        "policy p on table own.t",
-    ),
-    "policy for a role of ours": (
-        "CREATE TABLE own.t (a integer); CREATE POLICY p ON own.t AS RESTRICTIVE TO pgscore_scorer USING (a > 1)",
-        "policy p on table own.t (for pgscore_scorer)",
-    ),
-    "trigger": (
-        "CREATE TABLE own.t (a integer);"
-        "CREATE TRIGGER g BEFORE DELETE ON own.t EXECUTE FUNCTION pgscore.refuse_change()",
-        "trigger g on table own.t",
-    ),
-    "trigger condition": (
-        "CREATE TABLE own.t (a integer); CREATE TRIGGER g AFTER INSERT ON own.t FOR EACH ROW"
-        " WHEN (score.churn_v1(NEW.a, 1.0) > 0.5) EXECUTE FUNCTION suppress_redundant_updates_trigger()",
-        "trigger g on table own.t",
-    ),
-    "rule": (
-        "CREATE TABLE own.t (a integer);CREATE RULE r AS ON INSERT TO own.t DO ALSO SELECT score.churn_v1(NEW.a, 1.0)",
-        "table own.t",
-    ),
-    "statistics": (
-        "CREATE TABLE own.t (a integer); CREATE STATISTICS own.s ON (score.churn_v1(a, 1.0)) FROM own.t",
-        "statistics object own.s",
-    ),
-    "partition key": (
-        "CREATE TABLE own.t (a integer) PARTITION BY RANGE (score.churn_v1(a, 1.0))",
-        "table own.t",
-    ),
-    "column of our type": ("CREATE TABLE own.t (m pgscore.models)", "column m of table own.t"),
-    "child table": ("CREATE TABLE own.t () INHERITS (pgscore.runs)", "table own.t"),
-    "publication of a table": (
-        "CREATE PUBLICATION uninstall_p FOR TABLE pgscore.history",
-        "publication of table pgscore.history in publication uninstall_p",
-    ),
-    "publication of a schema": (
-        "CREATE PUBLICATION uninstall_p FOR TABLES IN SCHEMA score",
-        "publication of schema score in publication uninstall_p",
-    ),
-    "table in schema score": ("CREATE TABLE score.own (a serial)", "table score.own"),
-    "view in schema score": ("CREATE VIEW score.own AS SELECT 1 AS a", "view score.own"),
-    "sequence in schema score": ("CREATE SEQUENCE score.own", "sequence score.own"),
-    "type in schema score": ("CREATE TYPE score.own AS ENUM ('a')", "type score.own"),
-    "function in schema score": (
-        "CREATE FUNCTION score.own() RETURNS integer LANGUAGE sql RETURN 1",
-        "function score.own()",
-    ),
-    "table in schema pgscore": ("CREATE TABLE pgscore.own (a integer)", "table pgscore.own"),
-    "function in schema pgscore": (
-        "CREATE FUNCTION pgscore.own() RETURNS integer LANGUAGE sql RETURN 1",
-        "function pgscore.own()",
-    ),
-    "type in schema pgscore": ("CREATE DOMAIN pgscore.own AS integer", "type pgscore.own"),
-    "table of the owner": (
-        "CREATE TABLE own.t (a integer); ALTER TABLE own.t OWNER TO pgscore_owner",
-        "table own.t (pgscore_owner owns it)",
-    ),
-    "table of the scorer": (
-        "CREATE TABLE own.t (a integer); ALTER TABLE own.t OWNER TO pgscore_scorer",
-        "table own.t (pgscore_scorer owns it)",
-    ),
-}
-
-
-class TestRefusals:
-    @pytest.fixture(scope="class")
-    @classmethod
-    def busy(cls, bare: Server) -> Iterator[Any]:
-        """The superuser's connection to a database with a model; each test's own objects are rolled back."""
-        with using(bare) as (admin, _):
-            install(admin)
-            deploy(admin, classifier(), name="churn", table="customers")
-            query(admin, "CREATE SCHEMA own; GRANT ALL ON SCHEMA own TO pgscore_owner, pgscore_scorer")
-            yield admin
-
-    @pytest.mark.parametrize("kind", DEPENDANTS)
-    def test_what_a_user_built_is_named(self, busy: Any, kind: str) -> None:
-        make, named = DEPENDANTS[kind]
-        uninstall(busy, dry_run=True)
-        with busy.cursor() as cursor:
-            cursor.execute(make)
-        with pytest.raises(RefusedError) as refused:
-            uninstall(busy)
-        assert str(refused.value) == f"still in use: {named}; drop that first"
-
-    def test_all_of_it_is_named(self, busy: Any) -> None:
-        with busy.cursor() as cursor:
-            cursor.execute(
-                "CREATE VIEW own.v AS SELECT score.churn(c) AS p FROM customers c; CREATE TABLE score.own ()"
-            )
-        with pytest.raises(RefusedError, match=r"still in use: table score\.own, view own\.v; drop that first"):
-            uninstall(busy)
-
-    def test_default_rights_are_no_hindrance(self, busy: Any) -> None:
-        query(busy, "ALTER DEFAULT PRIVILEGES IN SCHEMA score GRANT EXECUTE ON FUNCTIONS TO pgscore_promoter")
-        uninstall(busy, dry_run=True)
 
 
 def test_our_own_names_are_those_in_the_sql() -> None:

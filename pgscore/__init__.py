@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pgscore.procedures.connection import connect as connect
     from pgscore.procedures.deploy import Deployment as Deployment
     from pgscore.procedures.deploy import deploy as deploy
+    from pgscore.procedures.export import Export as Export
+    from pgscore.procedures.export import export as export
     from pgscore.procedures.install import install as install
     from pgscore.procedures.install import upgrade as upgrade
     from pgscore.procedures.lifecycle import drop as drop
@@ -54,6 +56,7 @@ _HOME = {
     "Artifact": "compiler.artifact",
     "Change": "procedures.plan",
     "Deployment": "procedures.deploy",
+    "Export": "procedures.export",
     "LoadedModel": "compiler.load",
     "ParityReport": "procedures.verify",
     "PgscoreError": "errors",
@@ -67,6 +70,7 @@ _HOME = {
     "deploy": "procedures.deploy",
     "drop": "procedures.lifecycle",
     "drop_job": "procedures.refresh",
+    "export": "procedures.export",
     "history": "procedures.lifecycle",
     "install": "procedures.install",
     "list_jobs": "procedures.refresh",

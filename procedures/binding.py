@@ -15,7 +15,7 @@ from pgscore.compiler.ir import Column, Dtype
 from pgscore.errors import NotFoundError, RefusedError, RightsError, SignatureError
 from pgscore.quoting import ident
 
-from .connection import Connection, errors
+from .connection import Connection, errors, pinned
 
 TYPES = {
     "int2": SqlType.INTEGER,
@@ -81,7 +81,8 @@ def bind(connection: Connection, columns: Sequence[Column], table: str) -> Bindi
     """
     with errors(f"table {table}"), connection.cursor() as cursor:
         oid, schema, qualified = _find_table(cursor, table)
-        found = _columns(cursor, oid)
+        with pinned(cursor):
+            found = _columns(cursor, oid)
     chosen = _match(columns, found, qualified)
     parameters, exact = [], []
     for column, source in zip(columns, chosen, strict=True):
@@ -112,19 +113,23 @@ def find_relation(cursor: Any, name: str) -> tuple[int, str, str, str, bool, boo
     read it.
     """
     try:
+        # The one thing that is looked up in the user's search_path.
+        cursor.execute("SELECT pg_catalog.to_regclass(%s)::pg_catalog.oid", (name,))
+    except (psycopg2.errors.InvalidName, psycopg2.errors.SyntaxError, psycopg2.errors.FeatureNotSupported):
+        return None
+    (oid,) = cursor.fetchone()
+    with pinned(cursor):
         cursor.execute(
             """
             SELECT c.oid, n.nspname::text, format('%%I.%%I', n.nspname, c.relname), c.relkind::text,
                    c.relpersistence = 't', has_table_privilege(c.oid, 'SELECT')
             FROM pg_catalog.pg_class AS c
             JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-            WHERE c.oid = pg_catalog.to_regclass(%s)
+            WHERE c.oid = %s::oid
             """,
-            (name,),
+            (oid,),
         )
-    except (psycopg2.errors.InvalidName, psycopg2.errors.SyntaxError, psycopg2.errors.FeatureNotSupported):
-        return None
-    row: tuple[int, str, str, str, bool, bool] | None = cursor.fetchone()
+        row: tuple[int, str, str, str, bool, bool] | None = cursor.fetchone()
     return row
 
 

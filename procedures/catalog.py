@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pgscore.errors import NotFoundError
 
-from .connection import Connection, transaction
+from .connection import Connection, pinned, transaction
 
 T = TypeVar("T")
 
@@ -124,6 +124,6 @@ def history(connection: Connection, name: str) -> list[Event]:
 def read(connection: Connection, kind: type[T], view: str, rest: str, values: tuple[object, ...] = ()) -> list[T]:
     """The rows of a view of schema pgscore as values of `kind`, whose fields name the columns."""
     names = ", ".join(field.name for field in dataclasses.fields(kind))  # type: ignore[arg-type]
-    with transaction(connection) as cursor:
+    with transaction(connection) as cursor, pinned(cursor):
         cursor.execute(f"SELECT {names} FROM pgscore.{view} {rest}", values)  # noqa: S608 (names are our own fields)
         return [kind(*row) for row in cursor.fetchall()]

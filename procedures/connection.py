@@ -28,6 +28,9 @@ Connection = Any
 CONNECT_TIMEOUT = 10
 """Seconds to wait for a server, unless the DSN or PGCONNECT_TIMEOUT says otherwise."""
 
+PINNED = "SET LOCAL search_path = pg_catalog, pg_temp"
+"""Until the end of the transaction, nothing depends on the session's search_path."""
+
 RAISED: dict[str, type[PgscoreError]] = {
     "PS001": NotFoundError,
     "PS002": RefusedError,
@@ -107,12 +110,29 @@ def transaction(connection: Connection) -> Iterator[Any]:
 
 
 @contextmanager
+def pinned(cursor: Any) -> Iterator[None]:
+    """Names, operators too, are looked up in pg_catalog alone, whatever schemas the session's search_path begins with.
+
+    Afterwards the path is as before. After an error it is so from the end of the transaction on.
+    """
+    cursor.execute("SELECT pg_catalog.current_setting('search_path')")
+    (path,) = cursor.fetchone()
+    cursor.execute(PINNED)
+    yield
+    cursor.execute("SELECT pg_catalog.set_config('search_path', %s, true)", (path,))
+
+
+@contextmanager
 def errors(doing: str = "") -> Iterator[None]:
     """Turns psycopg2's errors into pgscore's; `doing` ("reading sales.customers") begins the message."""
     try:
         yield
     except psycopg2.Error as error:
         raise translate(error, doing) from error
+    except ValueError as error:
+        if "NUL (0x00)" in str(error):  # psycopg2 says so of a parameter
+            raise InvalidNameError("a name holds the character NUL, which no text in PostgreSQL can") from None
+        raise
 
 
 def translate(error: psycopg2.Error, doing: str = "") -> PgscoreError:

@@ -22,7 +22,7 @@ from pgscore.errors import NotInstalledError, ParityError, RightsError
 from pgscore.quoting import ident, literal
 
 from .binding import Binding, bind
-from .connection import Connection, transaction
+from .connection import PINNED, Connection, pinned, transaction
 from .functions import STAGING, VersionPlan
 from .install import has_plpython, require_current
 from .names import check_name
@@ -30,8 +30,6 @@ from .plan import Statement, apply, as_text
 from .verify import ParityReport, gate
 
 LIVE = "live"
-
-_PINNED = "SET LOCAL search_path = pg_catalog, pg_temp"
 
 
 @dataclass(frozen=True)
@@ -107,12 +105,14 @@ class _Run:
     def deploy(
         self, model: LoadedModel, table: str, strategy: Strategy | None, alias: str, promote: bool
     ) -> Deployment:
-        self._require_rights(promote)
+        with pinned(self.cursor):
+            self._require_rights(promote)
         with self._stage("compile", f"compiling {self.name}"):
             program = to_program(model.estimator)
         with self._stage("bind", f"binding {self.name} to {table}"):
             binding = bind(self.connection, program.columns, table)
-            self._require_usage(binding)
+            with pinned(self.cursor):
+                self._require_usage(binding)
         with self._stage("compile", f"compiling {self.name}"):
             artifact = build(
                 program,
@@ -123,8 +123,8 @@ class _Run:
                 model_sha256=model.sha256,
                 libraries=model.libraries,
             )
-        self.statements.append(Statement(_PINNED, "Nothing below depends on the session's search_path."))
-        with self._stage("create", "creating the functions"), self._pinned():
+        self.statements.append(Statement(PINNED, "Nothing below depends on the session's search_path."))
+        with self._stage("create", "creating the functions"), pinned(self.cursor):
             version = self._begin()
             plan = VersionPlan(self.name, version, artifact, binding)
             self._create(plan)
@@ -137,7 +137,7 @@ class _Run:
             raise ParityError(
                 f"model {self.name} is not deployed: {report.summary()}; largest difference {report.max_difference:.1e}"
             )
-        with self._stage("record", "recording the version"), self._pinned():
+        with self._stage("record", "recording the version"), pinned(self.cursor):
             first = not self._has_a_live_version()
             self._execute(_version(plan, report, cases))
             if promote and not (first and alias == LIVE):
@@ -156,15 +156,6 @@ class _Run:
         started = time.perf_counter()
         yield
         self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - started
-
-    @contextmanager
-    def _pinned(self) -> Iterator[None]:
-        """A pinned search_path, and afterwards the user's again: the gate reads the table as the user does."""
-        self.cursor.execute("SELECT current_setting('search_path')")
-        (path,) = self.cursor.fetchone()
-        self.cursor.execute(_PINNED)
-        yield
-        self.cursor.execute("SELECT set_config('search_path', %s, true)", (path,))
 
     def _require_rights(self, promote: bool) -> None:
         require_current(self.connection)

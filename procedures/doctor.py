@@ -13,7 +13,7 @@ import psycopg2
 from pgscore.compiler.backends.onnx import ML_OPSET, OPSET
 from pgscore.errors import PgscoreError
 
-from .connection import Connection, errors, translate
+from .connection import PINNED, Connection, errors, translate
 from .install import MINIMUM_SERVER, SCHEMA_VERSION, has_plpython, is_installed, schema_version
 from .plpython import installed_build
 
@@ -52,6 +52,7 @@ def examine(connection: Connection) -> list[Finding]:
     """
     findings: list[Finding] = []
     with errors(), connection.cursor() as cursor:
+        cursor.execute(PINNED)
         # The role's own timeouts may be too short for a question, such as how long PL/Python's imports take.
         cursor.execute(f"SET LOCAL statement_timeout = '{PATIENCE}'; SET LOCAL lock_timeout = '{PATIENCE}'")
         for subject, ask in QUESTIONS.items():
@@ -179,13 +180,19 @@ def _scoring(_connection: Connection, cursor: Any) -> Iterator[Answer]:
 
 
 def _refresh(_connection: Connection, cursor: Any) -> Iterator[Answer]:
+    # Where a target without a schema goes; the rest of examine looks names up in pg_catalog alone.
+    (path,) = _one(cursor, "SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'search_path'")
+    cursor.execute("SELECT pg_catalog.set_config('search_path', %s, true)", [path])
     temporary, schema, creates, user = _one(
         cursor,
         """
-        SELECT has_database_privilege(current_database(), 'TEMPORARY'), current_schema()::text,
-               coalesce(has_schema_privilege(current_schema(), 'CREATE'), false), current_user::text
+        SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY'),
+               pg_catalog.current_schema()::pg_catalog.text,
+               coalesce(pg_catalog.has_schema_privilege(pg_catalog.current_schema(), 'CREATE'), false),
+               current_user::pg_catalog.text
         """,
     )
+    cursor.execute(PINNED)
     if not temporary:
         advice = f"to refresh: GRANT TEMPORARY ON DATABASE … TO {user}"
         yield State.NOTE, "this role may create no temporary tables, which a refresh needs", advice

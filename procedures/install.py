@@ -17,7 +17,7 @@ from typing import Any
 from pgscore.errors import NotInstalledError, RefusedError, RightsError, ServerError, UsageError
 from pgscore.quoting import ident, literal
 
-from .connection import Connection, errors, transaction
+from .connection import PINNED, Connection, errors, pinned, transaction
 from .plan import Change, Statement, apply
 
 SCHEMA_VERSION = 2
@@ -41,7 +41,7 @@ LOCK = "pg_advisory_xact_lock(pg_catalog.hashtext('pgscore.installation'))"
 """Held by install, upgrade and uninstall to the end of their transaction: one at a time."""
 
 PREAMBLE = Statement(
-    "SET LOCAL search_path = pg_catalog, pg_temp;\nSET LOCAL client_min_messages = warning;\n"
+    f"{PINNED};\nSET LOCAL client_min_messages = warning;\n"
     "SET LOCAL lock_timeout = '10s';\n"
     f"DO $lock$ BEGIN PERFORM {LOCK}; END $lock$",
     "Nothing below depends on the session's search_path. A lock that a long query holds is not waited for: those who\n"
@@ -63,14 +63,14 @@ _INSTALLED = """EXISTS (
 
 def is_installed(connection: Connection) -> bool:
     """Whether the catalog is in this database."""
-    with errors(), connection.cursor() as cursor:
+    with errors(), connection.cursor() as cursor, pinned(cursor):
         cursor.execute(f"SELECT {_INSTALLED}")
         return bool(cursor.fetchone()[0])
 
 
 def has_plpython(connection: Connection) -> bool:
     """Whether the PL/Python functions that score ONNX graphs are in this database."""
-    with errors(), connection.cursor() as cursor:
+    with errors(), connection.cursor() as cursor, pinned(cursor):
         cursor.execute(
             """
             SELECT count(DISTINCT p.proname) = 2
@@ -84,7 +84,7 @@ def has_plpython(connection: Connection) -> bool:
 
 def schema_version(connection: Connection) -> int | None:
     """The schema version that is installed here; None where there is none, or the role may not read it."""
-    with errors(), connection.cursor() as cursor:
+    with errors(), connection.cursor() as cursor, pinned(cursor):
         cursor.execute(
             """
             SELECT FROM pg_catalog.pg_class AS c
@@ -129,7 +129,7 @@ def install(
     """
     if plpython and runtime is None:
         raise _NO_RUNTIME
-    with transaction(connection) as cursor:
+    with transaction(connection) as cursor, pinned(cursor):
         cursor.execute(f"SELECT {LOCK}")
         state = inspect(cursor)
         _check_rights(state, "install", with_plpython=plpython)
@@ -155,7 +155,7 @@ def upgrade(
     """
     from .plpython import installed_build
 
-    with transaction(connection) as cursor:
+    with transaction(connection) as cursor, pinned(cursor):
         cursor.execute(f"SELECT {LOCK}")
         state = inspect(cursor)
         if not state.installed:

@@ -13,7 +13,7 @@ from typing import TypeGuard
 from pgscore.compiler.ir import TOLERANCE
 
 _FLOOR = 1e-3  # of the median answer: below it a number counts as nothing beside the others
-_NOTHING = 1e-299  # below it a number counts as 0: SQL's exp ends at 1e-308, where numpy's goes on to 0
+NOTHING = 1e-299  # below it a number counts as 0: SQL's exp ends at 1e-308, where numpy's goes on to 0
 _NAMES = 5
 
 
@@ -112,10 +112,10 @@ def compare(  # noqa: PLR0913
     larger one, or of a thousandth of the median answer, of an array's also of that in the same place: a sum that all
     but cancels has no digits left. Below 1e-299 they are 0.
     """
-    floors = [] if exact else _floors(expected)
+    sizes = [] if exact else floors(expected)
     largest, wrong = 0.0, []
     for row, (one, other) in enumerate(zip(expected, actual, strict=True)):
-        difference = _difference(one, other, floors, exact)
+        difference = _difference(one, other, sizes, exact)
         if difference <= tolerance:
             largest = max(largest, difference)
         else:
@@ -125,7 +125,7 @@ def compare(  # noqa: PLR0913
     return FunctionParity(method, len(expected), len(wrong), largest, columns=columns)
 
 
-def _floors(answers: Sequence[object]) -> list[float]:
+def floors(answers: Sequence[object]) -> list[float]:
     """For each place of the answers, the size of which a number counts as nothing beside the others."""
     lists = [answer if isinstance(answer, list) else [answer] for answer in answers]
     places = [list(map(abs, filter(_is_number, place))) for place in zip_longest(*lists)]
@@ -153,7 +153,7 @@ def _difference(one: object, other: object, floors: Sequence[float], exact: bool
     if not math.isfinite(other):
         return math.inf
     scale = max(abs(one), abs(other), *floors[:1])
-    return abs(one - other) / scale if scale > _NOTHING else 0.0
+    return abs(one - other) / scale if scale > NOTHING else 0.0
 
 
 def _null(answer: object) -> object:

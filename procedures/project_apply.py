@@ -16,7 +16,7 @@ from pgscore.errors import ActionError, PgscoreError, RefusedError, UntrustedMod
 
 from . import lifecycle, refresh, rights
 from .binding import bind
-from .connection import Connection, transaction
+from .connection import Connection, pinned, transaction
 from .deploy import Deployment, deploy, strategies
 from .project import Project
 from .project_actions import (
@@ -182,7 +182,7 @@ def _listed(actions: tuple[Action, ...]) -> str:
 @contextmanager
 def _alone(connection: Connection, wait: float, waiting: Callable[[], None]) -> Iterator[None]:
     """Holds the lock of apply, which outlives transactions; the end of a session releases its own."""
-    with transaction(connection) as cursor:
+    with transaction(connection) as cursor, pinned(cursor):
         cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", _LOCK)
         if not cursor.fetchone()[0]:
             waiting()
@@ -197,5 +197,5 @@ def _alone(connection: Connection, wait: float, waiting: Callable[[], None]) -> 
         yield
     finally:
         # Where the connection broke, the lock went with the session, and the error on its way says more.
-        with suppress(psycopg2.Error, PgscoreError), transaction(connection) as cursor:
+        with suppress(psycopg2.Error, PgscoreError), transaction(connection) as cursor, pinned(cursor):
             cursor.execute("SELECT pg_advisory_unlock(%s, %s)", _LOCK)

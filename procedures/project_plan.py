@@ -19,7 +19,7 @@ from pgscore.errors import InvalidNameError, NotFoundError, RefusedError
 
 from .binding import find_relation
 from .catalog import ModelSummary, VersionSummary, list_models, list_versions
-from .connection import Connection, transaction
+from .connection import Connection, pinned, transaction
 from .project import JobEntry, ModelEntry, Project, suggestion
 from .project_actions import (
     LIVE,
@@ -129,7 +129,7 @@ class _Planner:
         return [*grants, *(Revoke(model, role) for model, role in more)]
 
     def _require_roles(self, managed: dict[str, tuple[str, ...]]) -> None:
-        with transaction(self.connection) as cursor:
+        with transaction(self.connection) as cursor, pinned(cursor):
             cursor.execute("SELECT rolname::text FROM pg_catalog.pg_roles")
             known = {role for (role,) in cursor.fetchall()}
         for model, roles in managed.items():
@@ -216,7 +216,7 @@ class _Planner:
         """The prediction table, qualified and quoted; it may not be there yet."""
         with transaction(self.connection) as cursor:
             try:
-                cursor.execute("SELECT parse_ident(%s), current_schema()", (entry.target,))
+                cursor.execute("SELECT pg_catalog.parse_ident(%s), pg_catalog.current_schema()", (entry.target,))
             except psycopg2.errors.InvalidParameterValue:
                 parts, schema = [], None
             else:
@@ -226,7 +226,7 @@ class _Planner:
             if len(parts) != 2:
                 where = self.project.where(f"jobs.{entry.name}", "target")
                 raise InvalidNameError(f"{where}: {entry.target!r} is no name for a table; write schema.table")
-            cursor.execute("SELECT format('%%I.%%I', %s, %s)", parts)
+            cursor.execute("SELECT pg_catalog.format('%%I.%%I', %s, %s)", parts)
             target: str = cursor.fetchone()[0]
             return target
 

@@ -12,7 +12,7 @@ import psycopg2
 from pgscore import quoting
 from pgscore.errors import NotFoundError, PgscoreError
 
-from .connection import Connection, transaction, translate
+from .connection import Connection, errors, pinned, transaction, translate
 
 
 @dataclass(frozen=True)
@@ -75,18 +75,19 @@ def create_job(  # noqa: PLR0913
     Raises NotFoundError, SignatureError, InvalidNameError, RefusedError or RightsError; nothing is changed then.
     """
     with transaction(connection) as cursor:
-        cursor.execute("SELECT to_regclass(%s)::oid, current_schema()", [source])
+        cursor.execute("SELECT pg_catalog.to_regclass(%s)::pg_catalog.oid, pg_catalog.current_schema()", [source])
         oid, schema = cursor.fetchone()
         if oid is None:
             raise NotFoundError(f"there is no table or view {source}")
         if "." not in target and schema is not None:
             target = f"{quoting.ident(schema)}.{target}"
-        if replace:
-            cursor.execute("SELECT pgscore.drop_refresh(%s)", [job])
-        cursor.execute(
-            "SELECT pgscore.create_refresh(%s, %s, %s::oid::regclass, %s::text[], %s, %s, %s)",
-            [job, model, oid, list(keys), target, alias, mode],
-        )
+        with pinned(cursor):
+            if replace:
+                cursor.execute("SELECT pgscore.drop_refresh(%s)", [job])
+            cursor.execute(
+                "SELECT pgscore.create_refresh(%s, %s, %s::oid::regclass, %s::text[], %s, %s, %s)",
+                [job, model, oid, list(keys), target, alias, mode],
+            )
 
 
 def run_job(connection: Connection, job: str, progress: Callable[[str], None] = lambda _: None) -> RunResult:
@@ -97,17 +98,18 @@ def run_job(connection: Connection, job: str, progress: Callable[[str], None] = 
     progress(f"scoring and writing {job}")
     started = datetime.now(UTC)
     begun = time.perf_counter()
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute("CALL pgscore.refresh(%s)", [job])
-            run_id, version, rows, inserted, updated, deleted, refused = cursor.fetchone()
-        seconds = time.perf_counter() - begun
-        return RunResult(job, run_id, version, rows, inserted, updated, deleted, refused, seconds)
-    except psycopg2.Error as error:
-        raised = translate(error, f"refresh job {job}")
-        if not connection.closed and not _never_began(error):
-            _record_failure(connection, job, started, raised)
-        raise raised from error
+    with errors():
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute("CALL pgscore.refresh(%s)", [job])
+                run_id, version, rows, inserted, updated, deleted, refused = cursor.fetchone()
+            seconds = time.perf_counter() - begun
+            return RunResult(job, run_id, version, rows, inserted, updated, deleted, refused, seconds)
+        except psycopg2.Error as error:
+            raised = translate(error, f"refresh job {job}")
+            if not connection.closed and not _never_began(error):
+                _record_failure(connection, job, started, raised)
+            raise raised from error
 
 
 def _never_began(error: psycopg2.Error) -> bool:
@@ -116,7 +118,7 @@ def _never_began(error: psycopg2.Error) -> bool:
 
 
 def _record_failure(connection: Connection, job: str, started: datetime, raised: PgscoreError) -> None:
-    with transaction(connection) as cursor:
+    with transaction(connection) as cursor, pinned(cursor):
         cursor.execute(
             "SELECT pgscore.record_run(%s, %s, NULL, NULL, NULL, NULL, NULL, NULL, %s)", [job, started, str(raised)]
         )
@@ -129,7 +131,7 @@ def list_jobs(connection: Connection) -> list[Freshness]:
 
 def status(connection: Connection) -> list[Freshness]:
     """How fresh each job's predictions are, by name of the job."""
-    with transaction(connection) as cursor:
+    with transaction(connection) as cursor, pinned(cursor):
         cursor.execute(
             """
             SELECT job, state, model, alias, version, current_version, refreshed_at, age, rows, refused,
@@ -143,5 +145,5 @@ def status(connection: Connection) -> list[Freshness]:
 
 def drop_job(connection: Connection, job: str) -> None:
     """Drops a job and the record of its runs; its target table stays. Raises NotFoundError."""
-    with transaction(connection) as cursor:
+    with transaction(connection) as cursor, pinned(cursor):
         cursor.execute("SELECT pgscore.drop_refresh(%s)", [job])

@@ -16,7 +16,7 @@ from typing import Any
 from pgscore.errors import NotInstalledError, RefusedError, RightsError
 from pgscore.quoting import ident, literal
 
-from .connection import Connection, transaction
+from .connection import Connection, pinned, transaction
 from .install import LOCK, OWNER, PREAMBLE, QUIET, ROLES, SCHEMAS, State, acting_as, inspect
 from .plan import Change, Statement, apply
 
@@ -33,7 +33,7 @@ def uninstall(connection: Connection, *, dry_run: bool = False) -> Change:
     Gives the plan and what stays; with `dry_run` nothing runs. Raises NotInstalledError, RightsError, and RefusedError,
     naming them, while objects of users depend on what is removed, stand in our schemas, or belong to our roles.
     """
-    with transaction(connection) as cursor:
+    with transaction(connection) as cursor, pinned(cursor):
         cursor.execute(f"SELECT {LOCK}")
         change = _plan(cursor)
         if not dry_run:
@@ -58,7 +58,6 @@ def _in_use(roles: list[str]) -> str:
 
 
 def _plan(cursor: Any) -> Change:
-    cursor.execute("SET LOCAL search_path = pg_catalog, pg_temp")
     state = inspect(cursor)
     if not state.installed:
         raise NotInstalledError("pgscore is not installed in this database")

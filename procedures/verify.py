@@ -21,10 +21,21 @@ from pgscore.errors import NotFoundError
 
 from .answers import Subject, Table, evaluate
 from .cases import Cases, Row, Space, adversarial, perturbed, synthetic_bases
-from .connection import Connection, errors, transaction
+from .connection import Connection, errors, pinned, transaction
 from .parity import FunctionParity, ParityReport, compare
 
-__all__ = ["FunctionParity", "Judge", "ParityReport", "Subject", "gate", "subject", "verify"]
+__all__ = [
+    "FunctionParity",
+    "Judge",
+    "ParityReport",
+    "Subject",
+    "gate",
+    "is_exact",
+    "plain",
+    "stored_cases",
+    "subject",
+    "verify",
+]
 
 Answers = Mapping[str, Sequence[object]]
 T = TypeVar("T")
@@ -59,7 +70,7 @@ def gate(  # noqa: PLR0913
     read as the connected user; at most `max_rows` of its rows are used, fewer where the functions are slow.
     """
     it = Subject(name, version, table, artifact.parameters, artifact.functions, artifact.probes, artifact.tolerance)
-    with errors(f"checking model {name}"), connection.cursor() as cursor:
+    with errors(f"checking model {name}"), connection.cursor() as cursor, pinned(cursor):
         _settle(cursor)
         bound = Table(cursor, it, max_rows)
         space = Space(it.parameters, it.probes, bound.limits(), artifact.paths)
@@ -80,10 +91,10 @@ def verify(
 
     With `oracle` also real rows of the table are compared. Raises NotFoundError.
     """
-    with transaction(connection) as cursor:
+    with transaction(connection) as cursor, pinned(cursor):
         it = subject(connection, name, version)
         _settle(cursor)
-        made_up, answers = _stored(cursor, it)
+        made_up, answers = stored_cases(cursor, it)
         trial = _Trial(cursor, Table(cursor, it, MAX_ROWS), it)
         trial.made_up(made_up, answers)
         if oracle is not None:
@@ -93,7 +104,7 @@ def verify(
 
 def subject(connection: Connection, name: str, version: int | None = None) -> Subject:
     """The version (default: the one that is live) as the catalog has it. Raises NotFoundError."""
-    with errors(), connection.cursor() as cursor:
+    with errors(), connection.cursor() as cursor, pinned(cursor):
         cursor.execute(
             """
             SELECT v.version, v.bound_table, v.parameters, v.functions,
@@ -123,6 +134,11 @@ def _function(given: Mapping[str, Any]) -> Function:
 def _settle(cursor: Any) -> None:
     """Until the end of the transaction: floats in full, and no compiling of plans that run once."""
     cursor.execute("SELECT set_config('extra_float_digits', '1', true), set_config('jit', 'off', true)")
+
+
+def is_exact(function: Function) -> bool:
+    """Whether the function's answers must equal the model's: labels, and all that is no double."""
+    return function.labels is not None or not function.result.startswith(SqlType.DOUBLE.value)
 
 
 class _Trial:
@@ -206,13 +222,12 @@ class _Trial:
             if f.suffix in self._errors:
                 functions[f.suffix] = FunctionParity(f.method, 0, 0, 0.0, error=self._errors[f.suffix])
                 continue
-            exact = f.labels is not None or not f.result.startswith(SqlType.DOUBLE.value)
             functions[f.suffix] = compare(
                 f.method,
                 self._expected[f.suffix],
                 self._actual[f.suffix],
                 self._varied[f.suffix],
-                exact=exact,
+                exact=is_exact(f),
                 tolerance=self._it.tolerance,
             )
         total = self._made_up + self._real
@@ -296,23 +311,25 @@ def _reraise_unless_function(error: psycopg2.Error) -> None:
 
 
 def _encode(it: Subject, cases: Cases, answers: Answers) -> str:
-    """The rows with their answers as JSON text; a double is a string of the shortest digits that give it back."""
+    """The rows with their answers as JSON text."""
     return json.dumps(
         {
             "varied": cases.varied,
-            "inputs": {name: [_plain(value) for value in values] for name, values in cases.columns.items()},
-            "answers": {f.suffix: [_plain(answer) for answer in answers[f.suffix]] for f in it.functions},
+            "inputs": {name: [plain(value) for value in values] for name, values in cases.columns.items()},
+            "answers": {f.suffix: [plain(answer) for answer in answers[f.suffix]] for f in it.functions},
         }
     )
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """The value for JSON: a double is a string of the shortest digits that give it back."""
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return repr(value) if isinstance(value, float) else value
 
 
-def _stored(cursor: Any, it: Subject) -> tuple[Cases, dict[str, list[object]]]:
+def stored_cases(cursor: Any, it: Subject) -> tuple[Cases, dict[str, list[object]]]:
+    """The made-up rows that the gate stored with the version, and the model's answers by function suffix."""
     cursor.execute(
         """
         SELECT c.cases

@@ -219,7 +219,9 @@ def test_links_lead_somewhere(page: str) -> None:
         assert link.startswith("https://") or (path.parent / link).exists(), link
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/cli.md", "docs/sql.md", "docs/ci.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/cli.md", "docs/sql.md", "docs/ci.md", "docs/export.md", "CONTRIBUTING.md"]
+)
 def test_every_command_in_the_pages_exists(page: str, build_cli: ModuleType) -> None:
     known = {" ".join(words) for words, _ in build_cli.commands()}
     text = (ROOT / page).read_text()

@@ -13,7 +13,7 @@ import typer
 
 from pgscore.errors import PgscoreError
 
-from . import models, offline, project, refresh, rights, server
+from . import export, models, offline, project, refresh, rights, server
 
 DONE, NO, USAGE, SERVER, UNEXPECTED, INTERRUPTED = 0, 1, 2, 3, 70, 130
 
@@ -49,7 +49,7 @@ def _root(
         print(context.get_help())
 
 
-for group in (server, offline, models, rights, refresh, project):
+for group in (server, offline, models, export, rights, refresh, project):
     group.register(app)
 
 

@@ -197,6 +197,13 @@ BEGIN
             MESSAGE = format('%L is no name for a target', target),
             HINT = 'write schema.table, such as public.churn_scores';
     END IF;
+    SELECT k INTO wrong FROM unnest(place) AS k WHERE octet_length(k) NOT BETWEEN 1 AND 63 LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS003',
+            MESSAGE = format('%I in the target is longer than 63 bytes', wrong),
+            HINT = 'PostgreSQL would cut it off, and two jobs could share a table';
+    END IF;
     target_name := format('%I.%I', place[1], place[2]);
 
     -- Planning the query finds what else would stop a run: rights, and columns of types that do not fit.

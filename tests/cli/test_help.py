@@ -13,7 +13,7 @@ from .conftest import pgscore
 
 COMMANDS = [
     "", "demo", "install", "uninstall", "runtime", "runtime install", "check", "compile", "deploy", "promote",
-    "rollback", "list", "show", "history", "verify", "drop", "refresh", "refresh create", "refresh run",
+    "rollback", "list", "show", "history", "verify", "drop", "export", "refresh", "refresh create", "refresh run",
     "refresh list", "refresh drop", "status", "plan", "apply",
 ]  # fmt: skip
 

@@ -17,7 +17,7 @@ def parsed(outcome: Outcome, code: int = 0) -> Any:
     return json.loads(outcome.out)
 
 
-def test_json_of_every_command(shop: str, files: Path) -> None:
+def test_json_of_every_command(shop: str, files: Path, tmp_path: Path) -> None:
     def json_of(*command: object, code: int = 0) -> Any:
         return parsed(pgscore(*command, "--json"), code)
 
@@ -54,6 +54,11 @@ def test_json_of_every_command(shop: str, files: Path) -> None:
     assert sorted(job["job"] for job in json_of("refresh", "list")) == ["churn_daily", "weekly"]
     assert len(json_of("status")) == 2
     assert json_of("refresh", "drop", "weekly")["dropped"] is True
+    assert json_of("export", "churn@2", "--to", tmp_path / "v2") == {
+        "model": "churn",
+        "version": 2,
+        "files": [str(tmp_path / "v2" / f"{name}.sql") for name in ("deploy", "revert", "verify")],
+    }
     assert json_of("drop", "churn@3")["dropped"] is True
     assert json_of("uninstall", "--dry-run")["statements"] > 0
 

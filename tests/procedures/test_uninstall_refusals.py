@@ -125,6 +125,10 @@ DEPENDANTS = {
         "CREATE FUNCTION score.own() RETURNS integer LANGUAGE sql RETURN 1",
         "function score.own()",
     ),
+    "function in schema pgscore_staging": (
+        "CREATE FUNCTION pgscore_staging.own() RETURNS integer LANGUAGE sql RETURN 1",
+        "function pgscore_staging.own()",
+    ),
     "table in schema pgscore": ("CREATE TABLE pgscore.own (a integer)", "table pgscore.own"),
     "function in schema pgscore": (
         "CREATE FUNCTION pgscore.own() RETURNS integer LANGUAGE sql RETURN 1",

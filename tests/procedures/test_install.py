@@ -13,7 +13,8 @@ from pgscore.procedures.lifecycle import list_models, promote
 from pgscore.procedures.plan import as_script
 from pgscore.procedures.uninstall import uninstall
 
-from ..support.databases import copied, psql
+from ..support.databases import copied
+from ..support.psql import psql
 from ..support.servers import Server
 from ..support.tiny import classifier, make_customers, opened, query, value
 

@@ -11,7 +11,8 @@ import pytest
 
 from pgscore.procedures.deploy import deploy
 
-from ..support.databases import copied, psql, template
+from ..support.databases import copied, template
+from ..support.psql import psql
 from ..support.servers import Server
 from ..support.tiny import classifier, make_customers, query, regressor
 

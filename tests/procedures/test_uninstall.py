@@ -20,7 +20,8 @@ from pgscore.procedures.uninstall import _made, uninstall
 from ..cli.conftest import pgscore
 from ..conftest import require_debian15
 from ..support import servers
-from ..support.databases import copied, psql
+from ..support.databases import copied
+from ..support.psql import psql
 from ..support.servers import Server
 from ..support.tiny import classifier, make_customers, opened, query, value
 from ..support.uninstalling import TRACES, clean_up, installed_with_models, using

@@ -26,8 +26,9 @@ from pgscore.procedures.uninstall import uninstall
 from pgscore.procedures.verify import verify
 
 from ..cli.conftest import pgscore
-from ..support.databases import copied, psql
+from ..support.databases import copied
 from ..support.objects import everything
+from ..support.psql import psql
 from ..support.servers import Server
 from ..support.tiny import classifier, mixed, opened, query, value
 

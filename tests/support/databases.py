@@ -5,8 +5,6 @@ A copy takes a tenth of a second. Roles belong to the whole server, so tests nev
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +16,7 @@ import pytest
 from pgscore.procedures.connection import connect
 from pgscore.procedures.install import install
 
-from .servers import DEBIAN, Server
+from .servers import Server
 
 
 @contextmanager
@@ -63,14 +61,6 @@ def copied(server: Server, source: str = "template1") -> Iterator[str]:
     finally:
         with _maintenance(server) as cursor:
             cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def psql(dsn: str, script: str) -> subprocess.CompletedProcess[str]:
-    """Runs a script as `psql -f` does."""
-    program = shutil.which("psql") or DEBIAN / "bin/psql"
-    return subprocess.run(
-        [program, "-X", "-q", "-f", "-", dsn], input=script, capture_output=True, text=True, check=False
-    )
 
 
 @pytest.fixture

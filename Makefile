@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n 2
 
-.PHONY: demo test lint format docs parity soak bench clean
+.PHONY: demo test lint format docs golden released parity soak bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/pgscore demo
@@ -26,6 +26,14 @@ format: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/python docs/build_cli.py
 	$(BIN)/python docs/build_estimators.py
+
+golden: $(VENV)/.dev
+	scripts/debian-packages.sh
+	PGSCORE_REQUIRE_ALL=1 PGSCORE_WRITE_GOLDEN=1 $(BIN)/python -m pytest -n 0 tests/procedures/test_golden.py
+
+released: $(VENV)/.dev
+	scripts/debian-packages.sh
+	$(BIN)/python scripts/record_release.py
 
 parity: $(VENV)/.dev
 	scripts/debian-packages.sh

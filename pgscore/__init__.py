@@ -31,13 +31,14 @@ if TYPE_CHECKING:
     from pgscore.procedures.export import Export as Export
     from pgscore.procedures.export import export as export
     from pgscore.procedures.install import install as install
-    from pgscore.procedures.install import uninstall as uninstall
+    from pgscore.procedures.install import upgrade as upgrade
     from pgscore.procedures.lifecycle import drop as drop
     from pgscore.procedures.lifecycle import history as history
     from pgscore.procedures.lifecycle import list_models as list_models
     from pgscore.procedures.lifecycle import promote as promote
     from pgscore.procedures.lifecycle import rollback as rollback
     from pgscore.procedures.lifecycle import show as show
+    from pgscore.procedures.plan import Change as Change
     from pgscore.procedures.project import Project as Project
     from pgscore.procedures.project import read_project as read_project
     from pgscore.procedures.project_apply import apply_project as apply_project
@@ -47,11 +48,13 @@ if TYPE_CHECKING:
     from pgscore.procedures.refresh import list_jobs as list_jobs
     from pgscore.procedures.refresh import run_job as run_job
     from pgscore.procedures.refresh import status as status
+    from pgscore.procedures.uninstall import uninstall as uninstall
     from pgscore.procedures.verify import ParityReport as ParityReport
     from pgscore.procedures.verify import verify as verify
 
 _HOME = {
     "Artifact": "compiler.artifact",
+    "Change": "procedures.plan",
     "Deployment": "procedures.deploy",
     "Export": "procedures.export",
     "LoadedModel": "compiler.load",
@@ -81,7 +84,8 @@ _HOME = {
     "show": "procedures.lifecycle",
     "status": "procedures.refresh",
     "to_program": "compiler.frontends",
-    "uninstall": "procedures.install",
+    "uninstall": "procedures.uninstall",
+    "upgrade": "procedures.install",
     "verify": "procedures.verify",
 }
 

@@ -185,5 +185,8 @@ def translate(error: psycopg2.Error, doing: str = "") -> PgscoreError:
         # "invalid input syntax for type integer: …" goes on with the value.
         message = message.split(":")[0]
     if state == "25006":
-        message = f"the server takes no writes ({message}); connect to the primary"
+        message = (
+            f"the server takes no writes ({message}); connect to the primary, or where it is a setting,"
+            " SET default_transaction_read_only = off"
+        )
     return ServerError(prefix + message + (f" (SQLSTATE {state})" if state else ""))

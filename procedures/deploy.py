@@ -25,7 +25,7 @@ from .binding import Binding, bind
 from .connection import PINNED, Connection, pinned, savepoint, transaction
 from .contention import retried
 from .functions import STAGING, VersionPlan
-from .install import has_plpython, is_installed
+from .install import has_plpython, require_current
 from .names import check_name
 from .plan import Statement, apply, as_text
 from .verify import ParityReport, gate
@@ -164,8 +164,7 @@ class _Run:
         self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - started
 
     def _require_rights(self, promote: bool) -> None:
-        if not is_installed(self.connection):
-            raise NotInstalledError("pgscore is not installed in this database; run `pgscore install`")
+        require_current(self.connection)
         self.cursor.execute(
             """
             SELECT current_user::text, n.nspowner::regrole::text,

@@ -11,9 +11,14 @@ from typing import Any
 import psycopg2
 
 from pgscore.compiler.backends.onnx import ML_OPSET, OPSET
+from pgscore.errors import PgscoreError
 
-from .connection import Connection, errors, pinned
-from .install import MINIMUM_SERVER, OWNER, has_plpython, is_installed
+from .connection import PINNED, Connection, errors, translate
+from .install import MINIMUM_SERVER, SCHEMA_VERSION, has_plpython, is_installed, schema_version
+from .plpython import installed_build
+
+PATIENCE = "60s"
+"""How long the server may think about a question."""
 
 OLDEST_ONNXRUNTIME = (1, 18)
 """The first release that runs opset ai.onnx.ml 5."""
@@ -26,7 +31,7 @@ class State(Enum):
     NOTE = "note"
     """It works, but something is slower, missing or to be kept in mind."""
     PROBLEM = "problem"
-    """pgscore cannot be installed or cannot score before this is mended."""
+    """pgscore cannot be installed, deployed to or asked for scores before this is mended."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +51,19 @@ def examine(connection: Connection) -> list[Finding]:
     itself fails.
     """
     findings: list[Finding] = []
-    with errors(), connection.cursor() as cursor, pinned(cursor):
+    with errors(), connection.cursor() as cursor:
+        cursor.execute(PINNED)
+        # The role's own timeouts may be too short for a question, such as how long PL/Python's imports take.
+        cursor.execute(f"SET LOCAL statement_timeout = '{PATIENCE}'; SET LOCAL lock_timeout = '{PATIENCE}'")
         for subject, ask in QUESTIONS.items():
             cursor.execute("SAVEPOINT pgscore_doctor")
             try:
                 findings += [Finding(subject, *answer) for answer in ask(connection, cursor)]
-            except psycopg2.Error as error:
+            except (psycopg2.Error, PgscoreError) as error:
                 if connection.closed:
                     raise
                 cursor.execute("ROLLBACK TO SAVEPOINT pgscore_doctor")
-                message = (error.diag.message_primary or "an error").splitlines()[0]
+                message = translate(error) if isinstance(error, psycopg2.Error) else error
                 findings.append(Finding(subject, State.NOTE, f"cannot be asked: {message}", "ask as another role"))
             cursor.execute("RELEASE SAVEPOINT pgscore_doctor")
     connection.rollback()
@@ -72,10 +80,11 @@ def _one(cursor: Any, query: str, *arguments: object) -> tuple[Any, ...]:
 
 
 def _server(_connection: Connection, cursor: Any) -> Iterator[Answer]:
-    number, version, encoding, standby = _one(
+    number, version, encoding, standby, read_only = _one(
         cursor,
         "SELECT current_setting('server_version_num')::integer, current_setting('server_version'),"
-        " current_setting('server_encoding'), pg_is_in_recovery()",
+        " current_setting('server_encoding'), pg_is_in_recovery(),"
+        " current_setting('default_transaction_read_only')::boolean",
     )
     if number < MINIMUM_SERVER:
         yield State.PROBLEM, f"PostgreSQL {version}", f"pgscore needs {MINIMUM_SERVER // 10000} or later: upgrade"
@@ -85,7 +94,10 @@ def _server(_connection: Connection, cursor: Any) -> Iterator[Answer]:
         advice = "a model whose categories or names need other characters is refused at deploy"
         yield State.NOTE, f"the database's encoding is {encoding}", advice
     if standby:
-        yield State.NOTE, "a standby: it scores, and takes no writes", "install and deploy on the primary"
+        yield State.NOTE, "a standby: it scores, and takes no writes", "install, deploy and refresh on the primary"
+    elif read_only:
+        advice = "to install, deploy or refresh: SET default_transaction_read_only = off, for this role or database"
+        yield State.NOTE, "transactions are read only by default", advice
 
 
 def _role(_connection: Connection, cursor: Any) -> Iterator[Answer]:
@@ -111,17 +123,90 @@ def _installation(connection: Connection, cursor: Any) -> Iterator[Answer]:
     if not is_installed(connection):
         yield State.NOTE, "pgscore is not installed in this database", "pgscore install"
         return
-    (deploys,) = _one(
-        cursor,
-        "SELECT pg_has_role(n.nspowner, 'MEMBER') FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'pgscore'",
+    found = schema_version(connection)
+    if found is None:
+        yield State.OK, "pgscore is installed; this role may not read which version"
+    else:
+        (release,) = _one(cursor, "SELECT pgscore_version FROM pgscore.installation")
+        yield from _version(found, f"pgscore {release} is installed (schema version {found})")
+    cursor.execute(
+        """
+        SELECT FROM pg_catalog.pg_proc AS p
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+        WHERE n.nspname = 'pgscore' AND p.proname = 'begin_version'
+          AND has_schema_privilege(n.oid, 'USAGE') AND has_function_privilege(p.oid, 'EXECUTE')
+        """
     )
-    yield State.OK, "pgscore is installed"
-    if not deploys:
-        yield State.NOTE, "this role may not deploy", f"GRANT {OWNER} TO … lets a role deploy and drop models"
+    if not cursor.rowcount:
+        yield State.NOTE, "this role may not deploy", "GRANT pgscore_deployer TO … lets a role deploy and drop models"
+    build = installed_build(cursor)
+    if build is not None and not build.current:
+        advice = f"as a superuser: pgscore upgrade --plpython --runtime {build.folder}"
+        yield State.NOTE, "the PL/Python functions are of another build than this package", advice
+
+
+def _version(found: int, says: str) -> Iterator[Answer]:
+    if found == SCHEMA_VERSION:
+        yield State.OK, says
+    elif found < SCHEMA_VERSION:
+        yield State.PROBLEM, f"{says}, this package has {SCHEMA_VERSION}: no deploys", "pgscore upgrade"
+    else:
+        yield State.PROBLEM, f"{says}, this package has {SCHEMA_VERSION}", "update the package"
+
+
+def _scoring(_connection: Connection, cursor: Any) -> Iterator[Answer]:
+    cursor.execute(
+        """
+        SELECT has_schema_privilege(n.oid, 'USAGE'),
+               count(p.oid) FILTER (WHERE has_function_privilege(p.oid, 'EXECUTE')), count(p.oid), current_user::text
+        FROM pg_catalog.pg_namespace AS n
+        LEFT JOIN pg_catalog.pg_proc AS p ON p.pronamespace = n.oid
+        WHERE n.nspname = 'score'
+        GROUP BY n.oid
+        """
+    )
+    found = cursor.fetchone()
+    if found is None:
+        yield State.NOTE, "there is no schema score, so no models", "pgscore install"
+        return
+    usage, callable_, functions, user = found
+    if not usage:
+        yield State.NOTE, "this role may not use schema score", f"to score: GRANT pgscore_scorer TO {user}"
+    elif callable_ < functions:
+        advice = f"for the rest: GRANT pgscore_scorer TO {user}, or GRANT EXECUTE"
+        yield State.NOTE, f"this role may call {callable_} of the {functions} functions of models", advice
+    else:
+        yield State.OK, f"this role may call all {functions} functions of models"
+
+
+def _refresh(_connection: Connection, cursor: Any) -> Iterator[Answer]:
+    # Where a target without a schema goes; the rest of examine looks names up in pg_catalog alone.
+    (path,) = _one(cursor, "SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'search_path'")
+    cursor.execute("SELECT pg_catalog.set_config('search_path', %s, true)", [path])
+    temporary, schema, creates, user = _one(
+        cursor,
+        """
+        SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY'),
+               pg_catalog.current_schema()::pg_catalog.text,
+               coalesce(pg_catalog.has_schema_privilege(pg_catalog.current_schema(), 'CREATE'), false),
+               current_user::pg_catalog.text
+        """,
+    )
+    cursor.execute(PINNED)
+    if not temporary:
+        advice = f"to refresh: GRANT TEMPORARY ON DATABASE … TO {user}"
+        yield State.NOTE, "this role may create no temporary tables, which a refresh needs", advice
+    if not creates:
+        where = f"schema {schema}" if schema else "any schema of its search_path"
+        advice = f"give --into a table in a schema where it may, or GRANT CREATE ON SCHEMA … TO {user}"
+        yield State.NOTE, f"this role may create no tables in {where}", advice
+    if temporary and creates:
+        yield State.OK, f"this role may refresh into tables of schema {schema}"
 
 
 def _sql(_connection: Connection, cursor: Any) -> Iterator[Answer]:
-    yield State.OK, "inline SQL needs nothing: linear models, small trees, encoders, k-means"
+    kinds = "linear models, small trees, encoders, k-means"
+    yield State.OK, f"inline SQL needs nothing: {kinds}; about 1 µs a row, so tables of any size"
     (jit,) = _one(cursor, "SELECT current_setting('jit') = 'on' AND pg_jit_available()")
     if jit:
         advice = "a query over many rows with a large model may compile for seconds before its first row: SET jit = off"
@@ -138,7 +223,9 @@ def _plpgsql(_connection: Connection, cursor: Any) -> Iterator[Answer]:
     elif not found[0]:
         yield State.PROBLEM, "this role may not use plpgsql", "GRANT USAGE ON LANGUAGE plpgsql TO …"
     else:
-        yield State.OK, "plpgsql is there: ensembles of some hundred trees, kernels, neighbours"
+        kinds = "ensembles of some hundred trees, kernels, neighbours"
+        speed = "25 to 150 µs a row, so single rows, and refreshes of up to a million"
+        yield State.OK, f"plpgsql is there: {kinds}; {speed}"
 
 
 def _plpython(connection: Connection, cursor: Any) -> Iterator[Answer]:
@@ -154,7 +241,7 @@ def _plpython(connection: Connection, cursor: Any) -> Iterator[Answer]:
         advice = (
             "where you run the server: Debian's postgresql-plpython3-NN; a managed server works with SQL and plpgsql"
         )
-        yield State.NOTE, "plpython3u is not available: no ONNX", advice
+        yield State.NOTE, "plpython3u is not available: no ONNX, so large ensembles are slow", advice
 
 
 def _runtime(cursor: Any) -> Iterator[Answer]:
@@ -168,38 +255,64 @@ def _runtime(cursor: Any) -> Iterator[Answer]:
     libraries = ", ".join(f"{name} {version}" for name, version in info["libraries"].items())
     yield State.OK, f"Python {info['python']}, {libraries}; a session's first score waits {seconds:.1f} s for them"
     version = tuple(int(part) for part in info["libraries"]["onnxruntime"].split(".")[:2])
-    opsets = f"opset {OPSET} and ai.onnx.ml {ML_OPSET}"
+    opsets = f"opset {OPSET} and ai.onnx.ml up to {ML_OPSET}"
     if version < OLDEST_ONNXRUNTIME:
         yield State.PROBLEM, f"this onnxruntime does not run {opsets}", "pgscore runtime install again"
     else:
-        yield State.OK, f"it runs graphs of {opsets}, which pgscore writes"
+        yield State.OK, f"it runs graphs of {opsets}, which pgscore writes: large ensembles, 5 to 10 µs a row"
 
 
 def _pg_cron(_connection: Connection, cursor: Any) -> Iterator[Answer]:
     available, installed = _extension(cursor, "pg_cron")
+    job = "$$CALL pgscore.refresh('JOB')$$"
     if installed:
-        yield State.OK, "pg_cron is installed: SELECT cron.schedule('…', '…', $$CALL pgscore.refresh('JOB')$$)"
+        (may,) = _one(cursor, "SELECT has_schema_privilege('cron', 'USAGE')")
+        if may:
+            yield State.OK, f"pg_cron is installed: SELECT cron.schedule('NAME', '0 4 * * *', {job})"
+        else:
+            yield State.NOTE, "pg_cron is installed; this role may not use it", "GRANT USAGE ON SCHEMA cron TO …"
+        return
+    # It lives in one database of the server; who may not see the setting is not told.
+    cursor.execute("SELECT setting, current_database() FROM pg_catalog.pg_settings WHERE name = 'cron.database_name'")
+    home = cursor.fetchone()
+    outside = "`pgscore refresh run JOB` with cron or systemd"
+    if home is not None and home[0] != home[1]:
+        advice = f"there: SELECT cron.schedule_in_database('NAME', '0 4 * * *', {job}, '{home[1]}')"
+        yield State.NOTE, f"pg_cron runs in database {home[0]}", advice
     elif available:
-        yield (
-            State.NOTE,
-            "pg_cron is available and not installed",
-            "schedule refreshes outside, or CREATE EXTENSION pg_cron",
-        )
+        advice = f"shared_preload_libraries = 'pg_cron' and CREATE EXTENSION pg_cron; or schedule {outside}"
+        yield State.NOTE, "pg_cron is available and not installed", advice
     else:
-        yield State.NOTE, "pg_cron is not available", "schedule `pgscore refresh run JOB` with cron or systemd"
+        yield State.NOTE, "pg_cron is not available", f"schedule {outside}"
+
+
+TIMEOUTS = {
+    "statement_timeout": "a refresh is one statement: raise it for the role that refreshes",
+    "lock_timeout": "deploys and promotes wait this long for a lock at most",
+    "idle_in_transaction_session_timeout": "a deploy's gate asks the model between queries: allow it a minute",
+    "transaction_timeout": "a deploy and a refresh are one transaction each: raise it for the roles that run them",
+}
+"""Settings in milliseconds that may end the work, and what to do then; the last came with PostgreSQL 17."""
 
 
 def _timeouts(_connection: Connection, cursor: Any) -> Iterator[Answer]:
-    for name, advice in (
-        ("statement_timeout", "a refresh is one statement: raise it for the role that refreshes"),
-        ("lock_timeout", "deploys and promotes wait this long for a lock at most"),
-        ("idle_in_transaction_session_timeout", "a deploy's gate asks the model between queries: allow it a minute"),
-    ):
-        (value,) = _one(cursor, "SELECT current_setting(%s)", name)
-        if value == "0":
+    # The session's own value: examine has set others for this transaction.
+    cursor.execute(
+        "SELECT name, reset_val::integer FROM pg_catalog.pg_settings WHERE name = ANY (%s)", [list(TIMEOUTS)]
+    )
+    found = dict(cursor.fetchall())
+    for name, advice in TIMEOUTS.items():
+        if found.get(name):
+            yield State.NOTE, f"{name} is {_duration(found[name])}", advice
+        elif name in found:
             yield State.OK, f"{name} is off"
-        else:
-            yield State.NOTE, f"{name} is {value}", advice
+
+
+def _duration(milliseconds: int) -> str:
+    for unit, size in (("min", 60_000), ("s", 1000)):
+        if milliseconds % size == 0:
+            return f"{milliseconds // size}{unit}"
+    return f"{milliseconds}ms"
 
 
 def _extension(cursor: Any, name: str) -> tuple[bool, bool]:
@@ -213,6 +326,8 @@ QUESTIONS: dict[str, Callable[[Connection, Any], Iterator[Answer]]] = {
     "server": _server,
     "role": _role,
     "pgscore": _installation,
+    "scoring": _scoring,
+    "refresh": _refresh,
     "SQL": _sql,
     "plpgsql": _plpgsql,
     "ONNX": _plpython,

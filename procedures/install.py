@@ -1,7 +1,13 @@
-"""Install and uninstall: plans made from what the server says about role and database, then applied or printed."""
+"""Install and upgrade: plans made from what the server says about role and database, then applied or printed.
+
+Two kinds of SQL: the numbered files of sql/ hold the full definitions and may run again; those of sql/migrations/ run
+once each, in an upgrade. All of a plan is one transaction.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from importlib.resources import files
@@ -12,9 +18,9 @@ from pgscore.errors import NotInstalledError, RefusedError, RightsError, ServerE
 from pgscore.quoting import ident, literal
 
 from .connection import PINNED, Connection, errors, pinned, transaction
-from .plan import Statement, apply
+from .plan import Change, Statement, apply
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the tables and procedures in sql/."""
 
 MINIMUM_SERVER = 150000
@@ -31,11 +37,22 @@ ROLES = (
 
 SCHEMAS = ("pgscore", "score", "pgscore_staging")
 
-_PREAMBLE = Statement(
-    f"{PINNED};\nSET LOCAL client_min_messages = warning",
-    "Nothing below depends on the session's search_path.",
+LOCK = "pg_advisory_xact_lock(pg_catalog.hashtext('pgscore.installation'))"
+"""Held by install, upgrade and uninstall to the end of their transaction: one at a time."""
+
+PREAMBLE = Statement(
+    f"{PINNED};\nSET LOCAL client_min_messages = warning;\n"
+    "SET LOCAL lock_timeout = '10s';\n"
+    f"DO $lock$ BEGIN PERFORM {LOCK}; END $lock$",
+    "Nothing below depends on the session's search_path. A lock that a long query holds is not waited for: those who\n"
+    "came after us would wait too.",
 )
 
+
+QUIET = Statement(
+    "LOCK TABLE pgscore.models IN EXCLUSIVE MODE",
+    "Meanwhile nothing is deployed, promoted or dropped; models score on.",
+)
 
 # Not by to_regclass, which raises where the role may not use the schema.
 _INSTALLED = """EXISTS (
@@ -65,31 +82,117 @@ def has_plpython(connection: Connection) -> bool:
         return bool(cursor.fetchone()[0])
 
 
+def schema_version(connection: Connection) -> int | None:
+    """The schema version that is installed here; None where there is none, or the role may not read it."""
+    with errors(), connection.cursor() as cursor, pinned(cursor):
+        cursor.execute(
+            """
+            SELECT FROM pg_catalog.pg_class AS c
+            JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+            WHERE n.nspname = 'pgscore' AND c.relname = 'installation'
+              AND has_schema_privilege(n.oid, 'USAGE') AND has_column_privilege(c.oid, 'schema_version', 'SELECT')
+            """
+        )
+        if not cursor.rowcount:
+            return None
+        cursor.execute("SELECT schema_version FROM pgscore.installation")
+        found = cursor.fetchone()
+        return None if found is None else int(found[0])
+
+
+def require_current(connection: Connection) -> None:
+    """Raises NotInstalledError where pgscore is not here, and RefusedError where another schema version is."""
+    if not is_installed(connection):
+        raise NotInstalledError("pgscore is not installed in this database; run `pgscore install`")
+    found = schema_version(connection)
+    if found is not None and found != SCHEMA_VERSION:
+        raise _other_version(found)
+
+
+def _other_version(found: int) -> RefusedError:
+    what = f"(schema version {found}, this package has {SCHEMA_VERSION})"
+    if found > SCHEMA_VERSION:
+        return RefusedError(f"a newer pgscore is installed here {what}; update the package")
+    return RefusedError(f"an older pgscore is installed here {what}; run `pgscore upgrade`")
+
+
 def install(
     connection: Connection, *, plpython: bool = False, runtime: Path | None = None, dry_run: bool = False
-) -> list[Statement]:
+) -> Change:
     """Installs the catalog, the procedures and, where the role may create them, the roles. May run again.
 
     `plpython` adds the functions for ONNX, which takes a superuser; `runtime` is the folder on the server that holds
     numpy and onnxruntime. Gives the plan; with `dry_run` nothing runs.
 
-    Raises RightsError where the role lacks a right, and RefusedError where a schema of that name is somebody else's.
+    Raises RightsError where the role lacks a right, and RefusedError where another schema version is installed or a
+    schema of that name is somebody else's.
     """
     if plpython and runtime is None:
-        raise UsageError(
-            "the PL/Python functions need the folder with numpy and onnxruntime; see `pgscore runtime install`"
-        )
+        raise _NO_RUNTIME
     with transaction(connection) as cursor, pinned(cursor):
-        state = _inspect(cursor)
-        statements = _install_plan(state, runtime if plpython else None)
+        cursor.execute(f"SELECT {LOCK}")
+        state = inspect(cursor)
+        _check_rights(state, "install", with_plpython=plpython)
+        if state.schema_version not in {None, SCHEMA_VERSION}:
+            raise _other_version(state.schema_version or 0)
+        change = _plan(state, None, runtime if plpython else None)
         if not dry_run:
-            apply(connection, statements)
-    return statements
+            apply(connection, change.statements)
+    return change
+
+
+def upgrade(
+    connection: Connection, *, plpython: bool = False, runtime: Path | None = None, dry_run: bool = False
+) -> Change:
+    """Brings what is installed to this package's version: the migrations that it lacks, then all definitions anew.
+
+    Models, jobs and rights stay. Of the same version only the definitions are made again. `plpython` also replaces the
+    functions for ONNX, which takes a superuser; `runtime` is their folder, by default the one that they use now. The
+    notes say what is left to do. Gives the plan; with `dry_run` nothing runs.
+
+    Raises NotInstalledError, RightsError, and RefusedError where a newer version is installed or something of a user's
+    stands in the way of a migration.
+    """
+    from .plpython import installed_build
+
+    with transaction(connection) as cursor, pinned(cursor):
+        cursor.execute(f"SELECT {LOCK}")
+        state = inspect(cursor)
+        if not state.installed:
+            raise NotInstalledError("pgscore is not installed in this database; run `pgscore install`")
+        _check_rights(state, "upgrade", with_plpython=plpython)
+        if state.schema_version is None:
+            raise RefusedError("pgscore.installation has no row: it does not say which version is installed")
+        if state.schema_version > SCHEMA_VERSION:
+            raise _other_version(state.schema_version)
+        build = installed_build(cursor)
+        if plpython and runtime is None:
+            if build is None:
+                raise _NO_RUNTIME
+            runtime = build.folder
+        change = _plan(state, state.schema_version, runtime if plpython else None)
+        if state.schema_version == SCHEMA_VERSION:
+            change.notes.append(f"Schema version {SCHEMA_VERSION} was here already: its definitions were made again.")
+        else:
+            change.notes.append(f"Schema version {state.schema_version} became {SCHEMA_VERSION}.")
+        if build is not None and not build.current and not plpython:
+            change.notes.append(
+                "The PL/Python functions are of another build of pgscore; a superuser should run:"
+                f" pgscore upgrade --plpython --runtime {build.folder}"
+            )
+        if not dry_run:
+            apply(connection, change.statements)
+    return change
+
+
+_NO_RUNTIME = UsageError(
+    "the PL/Python functions need the folder with numpy and onnxruntime; see `pgscore runtime install`"
+)
 
 
 @dataclass(frozen=True)
-class _State:
-    """What the server says before an install."""
+class State:
+    """What the server says about the role and about what is installed."""
 
     server: int
     database: str
@@ -106,7 +209,8 @@ class _State:
     acts_as_schema_owner: bool
 
 
-def _inspect(cursor: Any) -> _State:
+def inspect(cursor: Any) -> State:
+    """Asks the server; the role may be a member of the owner that does not inherit its rights."""
     cursor.execute(
         f"""
         SELECT current_setting('server_version_num')::integer, current_database()::text, current_user::text,
@@ -138,11 +242,13 @@ def _inspect(cursor: Any) -> _State:
     )
     found = cursor.fetchall()
     acts_as_owner = all(row[2] for row in found)
-    schema_version = None
+    version = None
     if installed and acts_as_owner:
-        cursor.execute("SELECT max(schema_version) FROM pgscore.installation")
-        schema_version = cursor.fetchone()[0]
-    return _State(
+        owner = next(row[1] for row in found if row[0] == "pgscore")
+        with acting_as(cursor, owner):
+            cursor.execute("SELECT max(schema_version) FROM pgscore.installation")
+            version = cursor.fetchone()[0]
+    return State(
         server,
         database,
         user,
@@ -152,37 +258,54 @@ def _inspect(cursor: Any) -> _State:
         roles,
         {row[0]: row[1] for row in found},
         installed,
-        schema_version,
+        version,
         acts_as_owner,
     )
 
 
-def _install_plan(state: _State, runtime: Path | None) -> list[Statement]:
+@contextmanager
+def acting_as(cursor: Any, role: str) -> Iterator[None]:
+    """Acts as the role; afterwards as before. An error leaves that to the end of the transaction."""
+    cursor.execute("SELECT current_setting('role')")
+    (before,) = cursor.fetchone()
+    cursor.execute(f"SET LOCAL ROLE {ident(role)}")
+    yield
+    cursor.execute("SELECT set_config('role', %s, true)", (before,))
+
+
+def _plan(state: State, upgraded: int | None, runtime: Path | None) -> Change:
+    """The plan of an install, or of the upgrade of schema version `upgraded`."""
     makes_roles, owner = _ownership(state)
-    _check_rights(state, owner, with_plpython=runtime is not None)
-    plan = [_PREAMBLE]
-    scripts = _scripts()
+    notes = []
+    plan = [PREAMBLE]
+    scripts = _scripts("sql")
+    roles = scripts.pop("00_roles.sql")
     if makes_roles:
-        plan.append(Statement(scripts.pop("00_roles.sql"), "00_roles.sql: the roles"))
-    else:
-        scripts.pop("00_roles.sql")
-    plan.append(
-        Statement(
-            "\n".join(f"CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {ident(owner)};" for schema in SCHEMAS),
-            "The schemas: pgscore for the catalog and the procedures, score for the models' functions, and one where a"
-            " deploy makes them.",
-        )
-    )
-    if owner != state.user:
-        plan.append(Statement(f"SET LOCAL ROLE {ident(owner)}", f"All that follows belongs to {owner}."))
-    else:
+        plan.append(Statement(roles, "00_roles.sql: the roles"))
+    elif owner == OWNER and (missing := [name for name in ROLES if name not in state.roles]):
+        notes.append(f"The role {', '.join(missing)} is missing: a superuser should run `pgscore upgrade`.")
+    if lacking := [schema for schema in SCHEMAS if schema not in state.schemas]:
         plan.append(
             Statement(
-                f"SET LOCAL ROLE {ident(owner)}",
-                f"{owner} may create no roles: it owns all that follows, and grants to others by hand.",
+                "\n".join(f"CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {ident(owner)};" for schema in lacking),
+                "The schemas: pgscore for the catalog and the procedures, score for the models' functions, and one"
+                " where a deploy makes them.",
             )
         )
+    says = f"All that follows belongs to {owner}."
+    if owner == state.user:
+        says = f"{owner} may create no roles: it owns all that follows, and grants to others by hand."
+    plan.append(Statement(f"SET LOCAL ROLE {ident(owner)}", says))
+    plan.append(_guard(upgraded))
+    if state.installed:
+        plan.append(QUIET)
     grants = scripts.pop("90_grants.sql")
+    if upgraded is not None:
+        plan += [
+            Statement(text, f"migrations/{name}")
+            for name, text in _scripts("sql/migrations").items()
+            if upgraded < int(name[:4])
+        ]
     plan += [Statement(text, name) for name, text in scripts.items()]
     plan.append(Statement(_record(), "The version that is installed."))
     if runtime is not None:
@@ -193,10 +316,33 @@ def _install_plan(state: _State, runtime: Path | None) -> list[Statement]:
         plan.append(Statement(f"SET LOCAL ROLE {ident(owner)}"))
     plan.append(Statement(grants, "90_grants.sql"))
     plan.append(Statement("SET LOCAL ROLE NONE"))
-    return plan
+    return Change(plan, notes)
 
 
-def _ownership(state: _State) -> tuple[bool, str]:
+def _guard(upgraded: int | None) -> Statement:
+    """Stops the plan where another version is installed than when it was made."""
+    expected, command = (SCHEMA_VERSION, "install") if upgraded is None else (upgraded, "upgrade")
+    return Statement(
+        f"""DO $guard$
+DECLARE
+    is_here integer;
+BEGIN
+    IF to_regclass('pgscore.installation') IS NOT NULL THEN
+        is_here := (SELECT max(i.schema_version) FROM pgscore.installation AS i);
+    END IF;
+    IF is_here <> {expected}{" OR is_here IS NULL" if upgraded is not None else ""} THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS002',
+            MESSAGE = format('the plan is for schema version {expected}; here is %s', coalesce(is_here::text, 'none')),
+            HINT = 'make the plan again, with pgscore {command} --dry-run';
+    END IF;
+END
+$guard$""",  # noqa: S608 (numbers)
+        "The plan was made for this state of the database.",
+    )
+
+
+def _ownership(state: State) -> tuple[bool, str]:
     """Whether the plan makes the roles, and who owns what it makes."""
     acts, _ = state.roles.get(OWNER, (False, False))
     complete = all(name in state.roles for name in ROLES)
@@ -208,7 +354,8 @@ def _ownership(state: _State) -> tuple[bool, str]:
     return makes_roles, OWNER if makes_roles or acts else state.user
 
 
-def _check_rights(state: _State, owner: str, *, with_plpython: bool) -> None:
+def _check_rights(state: State, command: str, *, with_plpython: bool) -> None:
+    _, owner = _ownership(state)
     if state.server < MINIMUM_SERVER:
         raise ServerError(f"pgscore needs PostgreSQL 15 or newer; this server is {state.server // 10000}")
     if state.installed and not state.acts_as_schema_owner:
@@ -221,12 +368,7 @@ def _check_rights(state: _State, owner: str, *, with_plpython: bool) -> None:
                 f"schema {schema} exists and is not pgscore's (it belongs to {belongs}); rename it,"
                 " or use another database"
             )
-    if state.schema_version is not None and state.schema_version > SCHEMA_VERSION:
-        raise RefusedError(
-            f"a newer pgscore is installed here (schema version {state.schema_version}, this package has"
-            f" {SCHEMA_VERSION}); update the package"
-        )
-    if not state.schemas and not state.may_create_schemas:
+    if not state.may_create_schemas and not state.schemas.keys() >= set(SCHEMAS):
         raise RightsError(
             f"role {state.user} may not create schemas here; GRANT CREATE ON DATABASE {ident(state.database)}"
             f" TO {ident(state.user)}"
@@ -234,15 +376,15 @@ def _check_rights(state: _State, owner: str, *, with_plpython: bool) -> None:
     if with_plpython and not state.superuser:
         raise RightsError(
             f"role {state.user} is no superuser, and functions in PL/Python take one; let a superuser run"
-            " `pgscore install --plpython` once (deploys need none)"
+            f" `pgscore {command} --plpython` once (deploys need none)"
         )
 
 
-def _scripts() -> dict[str, str]:
-    """The numbered SQL files, in order."""
-    folder = files("pgscore.procedures") / "sql"
-    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".sql"))
-    return {name: (folder / name).read_text(encoding="utf-8") for name in names}
+def _scripts(folder: str) -> dict[str, str]:
+    """The numbered SQL files of a folder, in order."""
+    place = files(__package__) / folder
+    names = sorted(item.name for item in place.iterdir() if item.name.endswith(".sql"))
+    return {name: (place / name).read_text(encoding="utf-8") for name in names}
 
 
 def _record() -> str:
@@ -255,136 +397,3 @@ def _record() -> str:
         "    updated_at = now(), updated_by = session_user\n"
         "WHERE (i.schema_version, i.pgscore_version) <> (EXCLUDED.schema_version, EXCLUDED.pgscore_version)"
     )
-
-
-def uninstall(connection: Connection, *, dry_run: bool = False) -> list[Statement]:
-    """Removes all that install made in this database, with the models, and the roles where no other database uses them.
-
-    Gives the plan; with `dry_run` nothing runs. Raises RefusedError, naming them, while objects outside the two schemas
-    depend on what is inside, or belong to pgscore_owner.
-    """
-    with transaction(connection) as cursor, pinned(cursor):
-        statements = _uninstall_plan(cursor)
-        if not dry_run:
-            apply(connection, statements)
-    return statements
-
-
-_INSIDE = """
-    WITH inside (classid, objid) AS (
-        SELECT 'pg_proc'::regclass::oid, p.oid FROM pg_catalog.pg_proc AS p
-        WHERE p.pronamespace IN ('pgscore'::regnamespace, 'score'::regnamespace)
-        UNION ALL
-        SELECT 'pg_class'::regclass, c.oid FROM pg_catalog.pg_class AS c
-        WHERE c.relnamespace IN ('pgscore'::regnamespace, 'score'::regnamespace)
-        UNION ALL
-        SELECT 'pg_type'::regclass, t.oid FROM pg_catalog.pg_type AS t
-        WHERE t.typnamespace IN ('pgscore'::regnamespace, 'score'::regnamespace)
-        UNION ALL
-        SELECT 'pg_rewrite'::regclass, w.oid FROM pg_catalog.pg_rewrite AS w
-        JOIN pg_catalog.pg_class AS c ON c.oid = w.ev_class
-        WHERE c.relnamespace IN ('pgscore'::regnamespace, 'score'::regnamespace)
-        UNION ALL
-        SELECT 'pg_trigger'::regclass, t.oid FROM pg_catalog.pg_trigger AS t
-        JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
-        WHERE c.relnamespace IN ('pgscore'::regnamespace, 'score'::regnamespace)
-        UNION ALL
-        SELECT 'pg_constraint'::regclass, k.oid FROM pg_catalog.pg_constraint AS k
-        WHERE k.connamespace IN ('pgscore'::regnamespace, 'score'::regnamespace)
-        UNION ALL
-        SELECT 'pg_attrdef'::regclass, e.oid FROM pg_catalog.pg_attrdef AS e
-        JOIN pg_catalog.pg_class AS c ON c.oid = e.adrelid
-        WHERE c.relnamespace IN ('pgscore'::regnamespace, 'score'::regnamespace)
-    )
-"""
-
-_OUTSIDE_DEPENDANTS = (
-    _INSIDE  # noqa: S608 (constants)
-    + """
-    SELECT DISTINCT pg_describe_object(
-        CASE WHEN w.oid IS NULL THEN d.classid ELSE 'pg_class'::regclass END, coalesce(w.ev_class, d.objid), 0)
-    FROM pg_catalog.pg_depend AS d
-    JOIN inside AS i ON i.classid = d.refclassid AND i.objid = d.refobjid
-    LEFT JOIN pg_catalog.pg_rewrite AS w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid
-    WHERE d.deptype IN ('n', 'a')
-      AND (d.classid, d.objid) NOT IN (SELECT classid, objid FROM inside)
-    UNION
-    SELECT pg_describe_object('pg_class'::regclass, c.oid, 0)
-    FROM pg_catalog.pg_class AS c
-    WHERE c.relnamespace = 'score'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-    ORDER BY 1
-    """
-)
-
-_OWNED_OUTSIDE = (
-    _INSIDE  # noqa: S608 (constants)
-    + """
-    SELECT DISTINCT pg_describe_object(d.classid, d.objid, 0)
-    FROM pg_catalog.pg_shdepend AS d
-    WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = pg_catalog.to_regrole(%s) AND d.deptype = 'o'
-      AND d.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
-      AND (d.classid, d.objid) NOT IN (SELECT classid, objid FROM inside)
-      AND NOT (d.classid = 'pg_namespace'::regclass
-               AND d.objid IN ('pgscore'::regnamespace::oid, 'score'::regnamespace, 'pgscore_staging'::regnamespace))
-    ORDER BY 1
-    """
-)
-
-_REMOVABLE_ROLES = """
-    SELECT r.rolname::text
-    FROM pg_catalog.pg_roles AS r
-    WHERE r.rolname = ANY (%s)
-      AND starts_with(pg_catalog.shobj_description(r.oid, 'pg_authid'), 'pgscore:')
-      AND NOT EXISTS (
-          SELECT FROM pg_catalog.pg_shdepend AS d
-          WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = r.oid
-            AND d.dbid <> (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))
-"""
-
-
-def _uninstall_plan(cursor: Any) -> list[Statement]:
-    state = _inspect(cursor)
-    if not state.installed:
-        raise NotInstalledError("pgscore is not installed in this database")
-    owner = state.schemas["pgscore"]
-    if not state.acts_as_schema_owner:
-        raise RightsError(f"pgscore belongs to {owner} here; GRANT {owner} TO {state.user} to remove it")
-    cursor.execute(_OUTSIDE_DEPENDANTS)
-    dependants = [row[0] for row in cursor.fetchall()]
-    if dependants:
-        raise RefusedError(f"still in use: {', '.join(dependants)}; drop that first")
-    if owner == OWNER:
-        cursor.execute(_OWNED_OUTSIDE, (OWNER,))
-        owned = [row[0] for row in cursor.fetchall()]
-        if owned:
-            raise RefusedError(f"{OWNER} owns {', '.join(owned)}; drop that first, or ALTER … OWNER TO another role")
-    cursor.execute(
-        "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'score'::regnamespace ORDER BY oid"
-    )
-    functions = [row[0] for row in cursor.fetchall()]
-    plan = [_PREAMBLE]
-    if functions:
-        plan.append(
-            Statement(
-                "DROP FUNCTION\n    " + ",\n    ".join(functions) + "\nRESTRICT",
-                "The models' functions; RESTRICT: what was built on them since this plan was made stops it.",
-            )
-        )
-    plan.append(Statement("DROP SCHEMA score RESTRICT;\nDROP SCHEMA pgscore_staging RESTRICT"))
-    plan.append(Statement("DROP SCHEMA pgscore CASCADE", "The catalog and the procedures."))
-    cursor.execute(_REMOVABLE_ROLES, (list(ROLES),))
-    removable = [name for (name,) in cursor.fetchall() if _may_drop(state, name)]
-    if removable:
-        names = ", ".join(ident(name) for name in removable)
-        plan.append(
-            Statement(
-                f"DROP OWNED BY {names} RESTRICT;\nDROP ROLE {names}",
-                "The roles, with the rights they were given here.",
-            )
-        )
-    return plan
-
-
-def _may_drop(state: _State, role: str) -> bool:
-    acts, gives = state.roles[role]
-    return state.superuser or (state.may_create_roles and acts and (gives or state.server < 160000))

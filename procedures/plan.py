@@ -18,6 +18,17 @@ class Statement:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Change:
+    """What was done to an installation, or with a dry run would be.
+
+    `notes` say what else a user should know or do.
+    """
+
+    statements: list[Statement]
+    notes: list[str]
+
+
 def apply(connection: Any, statements: Iterable[Statement]) -> None:
     """Runs the statements in the connection's current transaction; the caller commits.
 

@@ -5,10 +5,14 @@ Functions and modules come from one release and are replaced together, so they c
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from .plan import Statement
 
@@ -17,6 +21,8 @@ MODULES = ("libraries", "arrays", "graphs", "sessions")
 
 _SQL = "plpython.sql.in"
 _MODULE = re.compile(r"^@MODULE (\w+)@$", re.MULTILINE)
+_FOLDER = re.compile(r"^libraries\.load\((.+)\)$", re.MULTILINE)
+_DIGEST = re.compile(r'^if "([0-9a-f]+)" in GD', re.MULTILINE)
 
 # PL/Python makes a body a function's, and indents its lines by a tab: also those of this string.
 _DEFINITION = """\
@@ -30,16 +36,55 @@ exec(compile(r'''
 """
 
 
+@dataclass(frozen=True)
+class Build:
+    """The functions that are in a database: the folder they import from, and whether this package would write them."""
+
+    folder: Path
+    current: bool
+
+
+def installed_build(cursor: Any) -> Build | None:
+    """What the functions in this database were made from, as their source says, which any role may read."""
+    cursor.execute(
+        """
+        SELECT p.prosrc
+        FROM pg_catalog.pg_proc AS p
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+        WHERE n.nspname = 'pgscore' AND p.proname = 'runtime_load'
+        """
+    )
+    found = cursor.fetchone()
+    if found is None:
+        return None
+    folder, digest = _FOLDER.search(found[0]), _DIGEST.search(found[0])
+    if folder is None or digest is None:
+        return None
+    runtime = Path(ast.literal_eval(folder[1]))
+    return Build(runtime, digest[1] == _digest(runtime, _sources(), _template()))
+
+
 def statements(runtime: Path) -> list[Statement]:
     """Creates the functions; a superuser applies them. `runtime` is the folder on the server with the libraries."""
-    sources = {name: files(__package__).joinpath("runtime", f"{name}.py").read_text("utf-8") for name in MODULES}
-    folder = ascii(str(runtime))
-    digest = hashlib.sha256("\0".join([folder, *sources.values()]).encode()).hexdigest()[:16]
-    text = files(__package__).joinpath("sql", _SQL).read_text("utf-8")
+    sources, text, folder = _sources(), _template(), ascii(str(runtime))
+    digest = _digest(runtime, sources, text)
     text = text.replace("$body$", _dollar_quote([folder, *sources.values()]))
     text = text.replace("@FOLDER@", folder).replace("@DIGEST@", f'"{digest}"')
     text = _MODULE.sub(lambda match: _definition(match[1], sources[match[1]]), text)
     return [Statement(text, "plpython.sql.in: scoring ONNX graphs with onnxruntime")]
+
+
+def _sources() -> dict[str, str]:
+    return {name: files(__package__).joinpath("runtime", f"{name}.py").read_text("utf-8") for name in MODULES}
+
+
+def _template() -> str:
+    return files(__package__).joinpath("sql", _SQL).read_text("utf-8")
+
+
+def _digest(runtime: Path, sources: Mapping[str, str], template: str) -> str:
+    """Names this build: all that the functions are made of."""
+    return hashlib.sha256("\0".join([ascii(str(runtime)), *sources.values(), template]).encode()).hexdigest()[:16]
 
 
 def _definition(name: str, source: str) -> str:

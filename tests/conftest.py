@@ -30,13 +30,18 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def server15() -> Iterator[Server]:
+def require_debian15() -> None:
+    """Fails or skips a test that needs it where it is not here."""
     if not servers.debian_is_complete():
         message = "needs Debian's postgresql-15 and postgresql-plpython3-15"
         if os.environ.get("PGSCORE_REQUIRE_ALL") == "1":
             pytest.fail(message)
         pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def server15() -> Iterator[Server]:
+    require_debian15()
     with servers.debian15() as server:
         yield server
 
@@ -51,6 +56,15 @@ def server18() -> Iterator[Server]:
 def server(request: pytest.FixtureRequest) -> Server:
     running: Server = request.getfixturevalue(request.param)
     return running
+
+
+@pytest.fixture(scope="module", params=["debian15", "embedded18"])
+def bare(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server of the module's own, which has none of our roles when a test begins and must have none when it ends."""
+    if request.param == "debian15":
+        require_debian15()
+    with getattr(servers, request.param)() as server:
+        yield server
 
 
 @pytest.fixture

@@ -38,17 +38,21 @@ def plain(value: Any) -> Any:  # noqa: PLR0911 (one for each kind of value)
     return value
 
 
-def script(statements: Sequence[Statement], dry_run: bool, done: str, **data: object) -> Reply:
-    """The reply of a command with --dry-run: the SQL, or one line that it is done."""
+def script(
+    statements: Sequence[Statement], dry_run: bool, done: str, notes: Sequence[str] = (), **data: object
+) -> Reply:
+    """The reply of a command with --dry-run: the SQL, or one line that it is done, and the notes."""
     from pgscore.procedures.plan import as_script
 
-    text = as_script(statements)
+    text = as_script(statements, "\n".join(notes))
+    data |= {"notes": list(notes)} if notes else {}
 
     def show(console: Console) -> None:
         if dry_run:
             sys.stdout.write(text)
         else:
-            console.print(done)
+            for line in (done, *notes):
+                console.print(line, markup=False)
 
     return Reply({**data, "statements": len(statements)} | ({"script": text} if dry_run else {}), show)
 

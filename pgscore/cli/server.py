@@ -1,4 +1,4 @@
-"""Commands about a server: the tour, doctor, install, uninstall, and the Python that PL/Python imports."""
+"""Commands about a server: the tour, doctor, install, upgrade, uninstall, and the Python that PL/Python imports."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     command(app, "demo", server=False, panel="Start here")(demo)
     command(app, "doctor", panel=PANEL)(doctor)
     command(app, "install", panel=PANEL)(install)
+    command(app, "upgrade", panel=PANEL)(upgrade)
     command(app, "uninstall", panel=PANEL)(uninstall)
     runtime = typer.Typer(help="The Python packages that PL/Python imports on the server.")
     command(runtime, "install", server=False)(runtime_install)
@@ -40,7 +41,7 @@ def demo(session: Session) -> Reply:
 def doctor(session: Session) -> Reply:
     """Say what this server and this role can do, and what to do about the rest. Changes nothing.
 
-    Exit code 1 where a problem keeps pgscore from being installed or from scoring.
+    Exit code 1 where a problem keeps pgscore from being installed, from deploying or from scoring.
     """
     from pgscore.procedures.doctor import State, examine
 
@@ -69,20 +70,56 @@ def install(
     """Create the catalog, the procedures and the roles in this database. Running it again changes nothing."""
     from pgscore.procedures.install import install as apply
 
+    _runtime_goes_with_plpython(runtime, plpython)
+    with session.connection() as connection, output.progress("installing"):
+        change = apply(connection, plpython=plpython, runtime=runtime, dry_run=dry_run)
+    return script(
+        change.statements, dry_run, "Installed pgscore.", change.notes, installed=not dry_run, plpython=plpython
+    )
+
+
+def upgrade(
+    session: Session,
+    plpython: Annotated[
+        bool, typer.Option("--plpython", help="Also the PL/Python functions for ONNX; needs a superuser.")
+    ] = False,
+    runtime: Annotated[
+        Path | None,
+        typer.Option("--runtime", metavar="DIR", help="The server's folder of libraries. Default: the one in use."),
+    ] = None,
+    dry_run: DryRun = False,
+) -> Reply:
+    """Bring an older installation to this version. Models, jobs and rights stay; all of it is one transaction.
+
+    Of the same version, the definitions are made again. It says what a superuser should run besides.
+    """
+    from pgscore.procedures.install import upgrade as apply
+
+    _runtime_goes_with_plpython(runtime, plpython)
+    with session.connection() as connection, output.progress("upgrading"):
+        change = apply(connection, plpython=plpython, runtime=runtime, dry_run=dry_run)
+    return script(
+        change.statements, dry_run, "Upgraded pgscore.", change.notes, upgraded=not dry_run, plpython=plpython
+    )
+
+
+def _runtime_goes_with_plpython(runtime: Path | None, plpython: bool) -> None:
     if runtime is not None and not plpython:
         raise UsageError("--runtime is for --plpython: pass both")
-    with session.connection() as connection, output.progress("installing"):
-        statements = apply(connection, plpython=plpython, runtime=runtime, dry_run=dry_run)
-    return script(statements, dry_run, "Installed pgscore.", installed=not dry_run, plpython=plpython)
 
 
 def uninstall(session: Session, dry_run: DryRun = False) -> Reply:
-    """Remove everything that install made, and all models with it. Prediction tables stay."""
-    from pgscore.procedures.install import uninstall as apply
+    """Remove everything that install made, and all models with it. Prediction tables stay.
+
+    Refused, naming it, while something of yours depends on it. It says which roles or settings stay, and why.
+    """
+    from pgscore.procedures.uninstall import uninstall as apply
 
     with session.connection() as connection, output.progress("uninstalling"):
-        statements = apply(connection, dry_run=dry_run)
-    return script(statements, dry_run, "Removed pgscore from this database.", uninstalled=not dry_run)
+        change = apply(connection, dry_run=dry_run)
+    return script(
+        change.statements, dry_run, "Removed pgscore from this database.", change.notes, uninstalled=not dry_run
+    )
 
 
 def runtime_install(

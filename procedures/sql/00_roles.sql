@@ -20,6 +20,9 @@ BEGIN
         IF to_regrole(given.role) IS NULL THEN
             EXECUTE format('CREATE ROLE %I NOLOGIN', given.role);
             EXECUTE format('COMMENT ON ROLE %I IS %L', given.role, 'pgscore: ' || given.purpose);
+        ELSIF shobj_description(to_regrole(given.role), 'pg_authid') LIKE 'pgscore:%' THEN
+            -- An earlier release said it otherwise.
+            EXECUTE format('COMMENT ON ROLE %I IS %L', given.role, 'pgscore: ' || given.purpose);
         END IF;
         -- A superuser acts as any role. From PostgreSQL 16 on, the creator of a role is no member of it by itself.
         IF NOT (SELECT r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user)

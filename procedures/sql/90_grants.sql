@@ -16,9 +16,23 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA pgscore, score FROM PUBLIC;
 REVOKE ALL ON ALL ROUTINES IN SCHEMA pgscore, score FROM PUBLIC;
 
 DO $grants$
+DECLARE
+    role name;
 BEGIN
+    -- What an earlier release granted, and this one does not.
+    FOR role IN
+        SELECT r.rolname FROM pg_roles AS r
+        WHERE r.rolname IN (
+            'pgscore_scorer', 'pgscore_deployer', 'pgscore_promoter', 'pgscore_monitor', 'pgscore_sandbox')
+    LOOP
+        EXECUTE format('REVOKE ALL ON SCHEMA pgscore, score, pgscore_staging FROM %I', role);
+        EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA pgscore FROM %I', role);
+        EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA pgscore FROM %I', role);
+        EXECUTE format('REVOKE ALL ON ALL ROUTINES IN SCHEMA pgscore FROM %I', role);
+    END LOOP;
     IF to_regrole('pgscore_scorer') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA score, pgscore TO pgscore_scorer;
+        GRANT SELECT (schema_version, pgscore_version) ON pgscore.installation TO pgscore_scorer;
         GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA score TO pgscore_scorer;
         GRANT EXECUTE ON FUNCTION
             pgscore.score(text, jsonb),
@@ -41,9 +55,13 @@ BEGIN
             pgscore.functions_named
         TO pgscore_scorer;
         GRANT SELECT ON pgscore.freshness TO pgscore_scorer;
+        IF to_regprocedure('pgscore.runtime_info()') IS NOT NULL THEN
+            GRANT EXECUTE ON FUNCTION pgscore.runtime_info TO pgscore_scorer;
+        END IF;
     END IF;
     IF to_regrole('pgscore_promoter') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA pgscore TO pgscore_promoter;
+        GRANT SELECT (schema_version, pgscore_version) ON pgscore.installation TO pgscore_promoter;
         GRANT EXECUTE ON FUNCTION
             pgscore.promote, pgscore.rollback, pgscore.drop_alias, pgscore.grantees
         TO pgscore_promoter;

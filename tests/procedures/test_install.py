@@ -1,21 +1,20 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pgscore.errors import NotInstalledError, RefusedError, RightsError, UsageError
+from pgscore.errors import RefusedError, RightsError, UsageError
 from pgscore.procedures.deploy import deploy
-from pgscore.procedures.install import ROLES, has_plpython, install, is_installed, uninstall
+from pgscore.procedures.install import ROLES, has_plpython, install, is_installed
 from pgscore.procedures.lifecycle import list_models, promote
 from pgscore.procedures.plan import as_script
+from pgscore.procedures.uninstall import uninstall
 
-from ..support import servers
 from ..support.databases import copied
+from ..support.psql import psql
 from ..support.servers import Server
 from ..support.tiny import classifier, make_customers, opened, query, value
 
@@ -49,20 +48,6 @@ def other(server: Server) -> Iterator[str]:
         yield dsn
 
 
-@pytest.fixture(scope="module", params=["debian15", "embedded18"])
-def bare(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A server of its own, which has none of our roles when a test begins and must have none when it ends."""
-    with getattr(servers, request.param)() as server:
-        yield server
-
-
-def psql(server: Server, dsn: str, script: str) -> subprocess.CompletedProcess[str]:
-    program = servers.DEBIAN / "bin/psql" if server.major == 15 else shutil.which("psql") or servers.DEBIAN / "bin/psql"
-    return subprocess.run(
-        [program, "-X", "-q", "-f", "-", dsn], input=script, capture_output=True, text=True, check=False
-    )
-
-
 def test_install_twice_is_as_good_as_once(database: str) -> None:
     with opened(database) as connection:
         assert not is_installed(connection)
@@ -77,11 +62,11 @@ def test_install_twice_is_as_good_as_once(database: str) -> None:
 
 def test_dry_run_prints_what_install_does(server: Server, database: str, other: str) -> None:
     with opened(database) as connection:
-        script = as_script(install(connection, dry_run=True))
+        script = as_script(install(connection, dry_run=True).statements)
         assert not is_installed(connection)
         install(connection)
         done = query(connection, OBJECTS)
-    ran = psql(server, other, script)
+    ran = psql(other, script)
     assert (ran.returncode, ran.stderr) == (0, "")
     with opened(other) as connection:
         assert query(connection, OBJECTS) == done
@@ -89,8 +74,8 @@ def test_dry_run_prints_what_install_does(server: Server, database: str, other: 
 
 def test_a_script_that_fails_changes_nothing(server: Server, database: str) -> None:
     with opened(database) as connection:
-        script = as_script(install(connection, dry_run=True))
-    ran = psql(server, database, script.replace("COMMIT;", "SELECT 1/0;\nCOMMIT;"))
+        script = as_script(install(connection, dry_run=True).statements)
+    ran = psql(database, script.replace("COMMIT;", "SELECT 1/0;\nCOMMIT;"))
     assert ran.returncode == 3
     with opened(database) as connection:
         assert not is_installed(connection)
@@ -169,52 +154,6 @@ def test_history_and_versions_never_change(installed: str) -> None:
             query(connection, f"UPDATE pgscore.aliases SET version_id = {other} WHERE model_id = 1")
 
 
-def test_uninstall_leaves_nothing(bare: Server) -> None:
-    with copied(bare) as dsn, opened(dsn) as connection:
-        make_customers(connection)
-        before = query(connection, "SELECT classid, count(*) FROM pg_depend GROUP BY 1 ORDER BY 1")
-        install(connection)
-        deploy(connection, classifier(), name="churn", table="customers")
-        query(connection, "CREATE SCHEMA own; GRANT USAGE ON SCHEMA own TO pgscore_owner")
-        query(connection, "CREATE VIEW own.v AS SELECT score.churn(c) AS p FROM customers c")
-        with pytest.raises(RefusedError, match=r"still in use: view own\.v"):
-            uninstall(connection)
-        query(connection, "DROP VIEW own.v; CREATE TABLE own.t (); ALTER TABLE own.t OWNER TO pgscore_owner")
-        with pytest.raises(RefusedError, match=r"pgscore_owner owns table own\.t"):
-            uninstall(connection)
-        query(connection, "DROP SCHEMA own CASCADE")
-        plan = uninstall(connection, dry_run=True)
-        assert is_installed(connection)
-        assert uninstall(connection) == plan
-        assert query(connection, "SELECT classid, count(*) FROM pg_depend GROUP BY 1 ORDER BY 1") == before
-        assert query(connection, "SELECT rolname FROM pg_roles WHERE rolname LIKE 'pgscore%%'", ()) == []
-        with pytest.raises(NotInstalledError):
-            uninstall(connection)
-
-
-def test_uninstall_script_through_psql(bare: Server) -> None:
-    with copied(bare) as dsn:
-        with opened(dsn) as connection:
-            install(connection)
-            make_customers(connection)
-            deploy(connection, classifier(), name="churn", table="customers")
-            script = as_script(uninstall(connection, dry_run=True))
-        ran = psql(bare, dsn, script)
-        assert (ran.returncode, ran.stderr) == (0, "")
-        with opened(dsn) as connection:
-            assert not is_installed(connection)
-
-
-def test_roles_stay_while_another_database_uses_them(bare: Server) -> None:
-    with copied(bare) as first, copied(bare) as second, opened(first) as one, opened(second) as two:
-        install(one)
-        install(two)
-        uninstall(one)
-        assert list_models(two) == []
-        uninstall(two)
-        assert value(two, "SELECT count(*) FROM pg_roles WHERE rolname = ANY (%s)", (list(ROLES),)) == 0
-
-
 def test_install_with_createrole(bare: Server) -> None:
     with copied(bare) as dsn, opened(dsn) as admin:
         query(admin, "CREATE ROLE dba LOGIN CREATEROLE")
@@ -246,7 +185,7 @@ def test_install_without_any_special_right(bare: Server) -> None:
                 install(connection)
             query(admin, f"GRANT CREATE ON DATABASE {dsn.split('@/')[1].split('?')[0]} TO plain")
             plan = install(connection)
-            assert "owns all that follows, and grants to others by hand" in as_script(plan)
+            assert "owns all that follows, and grants to others by hand" in as_script(plan.statements)
             install(connection)
             deploy(connection, classifier(), name="churn", table="customers")
             deploy(connection, classifier(3.0), name="churn", table="customers")

@@ -15,6 +15,13 @@ def run(dsn: str, script: Path, *options: str) -> subprocess.CompletedProcess[st
     )
 
 
+def psql(dsn: str, script: str) -> subprocess.CompletedProcess[str]:
+    """The same for a script that is at hand as text."""
+    return subprocess.run(
+        [DEBIAN / "bin/psql", "-X", "-q", "-f", "-", dsn], input=script, capture_output=True, text=True, check=False
+    )
+
+
 def done(dsn: str, script: Path, *options: str) -> str:
     """What a script prints that must succeed without a word on stderr."""
     ran = run(dsn, script, *options)

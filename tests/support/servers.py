@@ -78,16 +78,34 @@ def _folder(prefix: str) -> Path:
 @contextmanager
 def debian15(*settings: str) -> Iterator[Server]:
     """Debian's PostgreSQL 15 on a free port and a socket in a temporary folder; `settings` as in postgresql.conf."""
+    with _debian(
+        "initdb", "-U", "postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", settings=settings
+    ) as server:
+        yield server
+
+
+@contextmanager
+def standby_of(primary: Server) -> Iterator[Server]:
+    """A hot standby of a server of Debian's."""
+    where = ("-h", primary.host, "-p", str(primary.port), "-U", "postgres")
+    with _debian("pg_basebackup", *where, "-R", "--no-sync", "--checkpoint=fast") as server:
+        yield server
+
+
+@contextmanager
+def _debian(*making: str, settings: tuple[str, ...] = ()) -> Iterator[Server]:
+    """A server whose data this program of Debian's makes, with these arguments."""
     folder = _folder("pgscore-15-")
     user = "postgres" if os.geteuid() == 0 else None
     if user:
         shutil.chown(folder, user)
     data, port = folder / "data", _free_port()
 
-    def run(*command: str) -> None:
+    def run(program: str, *arguments: str) -> None:
+        command = [f"{DEBIAN}/bin/{program}", "-D", str(data), *arguments]
         subprocess.run(command, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL, env={"LC_ALL": "C.UTF-8"})
 
-    run(f"{DEBIAN}/bin/initdb", "-D", str(data), "-U", "postgres", "--auth=trust", "--no-sync", "--encoding=UTF8")
+    run(*making)
     lines = [
         *(f"{name} = {value}" for name, value in NOT_CRASH_SAFE.items()),
         "listen_addresses = ''",
@@ -97,11 +115,11 @@ def debian15(*settings: str) -> Iterator[Server]:
     ]
     with (data / "postgresql.conf").open("a") as conf:
         conf.write("\n".join(lines) + "\n")
-    run(f"{DEBIAN}/bin/pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "start")
+    run("pg_ctl", "-w", "-l", str(folder / "log"), "start")
     try:
         yield Server(15, str(folder), port, plpython=True, data=data)
     finally:
-        run(f"{DEBIAN}/bin/pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
+        run("pg_ctl", "-w", "-m", "immediate", "stop")
         shutil.rmtree(folder, ignore_errors=True)
 
 

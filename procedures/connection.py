@@ -79,10 +79,11 @@ def connect(dsn: str | None = None) -> Connection:
         connection = psycopg2.connect(**given)
     except psycopg2.Error as error:
         raise ServerError(f"cannot connect to {_where(given)}: {_connect_reason(str(error))}") from None
-    connection.set_client_encoding("UTF8")
-    with connection, connection.cursor() as cursor:
-        # A role may have fewer digits set; scores are compared to the last one.
-        cursor.execute("SET extra_float_digits = 1")
+    with errors(f"connecting to {_where(given)}"):
+        connection.set_client_encoding("UTF8")
+        with connection, connection.cursor() as cursor:
+            # A role may have fewer digits set; scores are compared to the last one.
+            cursor.execute("SET extra_float_digits = 1")
     return connection
 
 

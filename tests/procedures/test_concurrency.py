@@ -31,6 +31,12 @@ from ..support.whole import assert_catalog_is_whole
 ROUNDS = 3
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How slow the machine is must not decide."""
+    monkeypatch.setattr(contention, "PATIENCE", 120.0)
+
+
 @pytest.fixture
 def dsn(server: Server) -> Iterator[str]:
     with three_versions(server) as dsn:

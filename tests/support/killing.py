@@ -23,7 +23,17 @@ from .servers import DEBIAN, Server
 # Forked from a process that has imported it all: a child is there in some milliseconds.
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
-    [__name__, "pgscore.procedures.deploy", "pgscore.compiler.load", "onnxruntime", "sklearn.linear_model", "pandas"]
+    [
+        __name__,
+        "pgscore.procedures.deploy",
+        "pgscore.compiler.load",
+        "onnxruntime",
+        "pandas",
+        "pydantic.json_schema",  # which typer imports when it is first called
+        "pydantic.type_adapter",
+        "skops.io",
+        "sklearn.linear_model",
+    ]
 )
 
 

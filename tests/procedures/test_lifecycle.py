@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pgscore.errors import InvalidNameError, NotFoundError, RefusedError, RightsError
+from pgscore.errors import InvalidNameError, NotFoundError, RefusedError, RightsError, SignatureError
 from pgscore.procedures import lifecycle
 from pgscore.procedures.connection import errors
 from pgscore.procedures.deploy import deploy
 from pgscore.procedures.lifecycle import drop, history, list_models, promote, rollback, show
 
 from ..support.servers import Server
-from ..support.tiny import classifier, labeller, opened, query, regressor, value
+from ..support.tiny import FRAME, NUMBERS, classifier, labeller, mixed, opened, query, regressor, value
 from ..support.versions import MODELS, answers, moving, three_versions
 
 
@@ -197,6 +197,24 @@ def test_other_inputs_replace_the_named_form(connection: Any) -> None:
     assert query(connection, forms) == [("score.churn(bigint,double precision)",), ("score.churn(leads)",)]
     rollback(connection, "churn")
     assert query(connection, forms) == [("score.churn(customers)",), ("score.churn(integer,double precision)",)]
+
+
+def test_a_new_column_of_the_table_is_allowed(connection: Any) -> None:
+    """What calls the row form goes on; what names the inputs is in the way, and is named."""
+    model = mixed()
+    deploy(connection, model, name="churn", table="customers")
+    query(connection, "CREATE VIEW public.by_row AS SELECT id, score.churn(c) AS p FROM public.customers c")
+    query(connection, "CREATE VIEW public.by_name AS SELECT score.churn(tenure => 3, monthly => 4.5)")
+    with pytest.raises(RefusedError, match=r"takes other inputs, and view public\.by_name depends on it"):
+        promote(connection, "churn", 4)
+    query(connection, "DROP VIEW public.by_name")
+    promote(connection, "churn", 4)
+    found = [row[0] for row in query(connection, "SELECT p FROM public.by_row ORDER BY id")]
+    expected = model.estimator.predict_proba(FRAME[["plan", *NUMBERS]])[:, 1]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    query(connection, "DROP VIEW public.by_row; ALTER TABLE public.customers RENAME plan TO tariff")
+    with pytest.raises(SignatureError, match="has no column 'plan'"):
+        deploy(connection, model, name="churn", table="customers")
 
 
 def test_drop_model_leaves_its_history(connection: Any) -> None:

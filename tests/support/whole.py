@@ -80,7 +80,9 @@ def _history_tells(connection: Any, versions: list[tuple[Any, ...]], models: set
             aliases = {key: version for key, version in aliases.items() if key[0] != model}
         elif action == "drop":
             alive[model].remove(from_version)
-        else:
+        elif action == "unalias":
+            assert aliases.pop((model, alias)) == from_version, line
+        elif action not in {"grant", "revoke"}:
             assert from_version == aliases.get((model, alias)), line
             assert to_version in alive[model], line
             aliases[model, alias] = to_version

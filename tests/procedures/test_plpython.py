@@ -22,6 +22,7 @@ from pgscore.procedures import plpython
 from pgscore.procedures.install import has_plpython, install
 from pgscore.procedures.plan import as_script
 
+from ..support.scoring import add_graph, connect, create_role
 from ..support.servers import DEBIAN
 
 SCORER = "plain_scorer"
@@ -54,25 +55,6 @@ class Model:
         probabilities: npt.NDArray[np.float64] = self.model.predict_proba(self.x)
         probabilities[7] = np.nan
         return probabilities
-
-
-def add_graph(cursor: Any, content: bytes) -> str:
-    sha256 = hashlib.sha256(content).hexdigest()
-    cursor.execute("INSERT INTO pgscore.onnx_graphs VALUES (%s, %s)", (sha256, psycopg2.Binary(content)))
-    return sha256
-
-
-def connect(dsn: str, user: str = "") -> Any:
-    connection = psycopg2.connect(dsn, **({"user": user} if user else {}))
-    connection.autocommit = True
-    return connection
-
-
-def create_role(cursor: Any, definition: str) -> None:
-    """Roles belong to the whole server: an earlier test may have made it."""
-    cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (definition.split(maxsplit=1)[0],))
-    if not cursor.rowcount:
-        cursor.execute(f"CREATE ROLE {definition}")
 
 
 @pytest.fixture
@@ -185,7 +167,7 @@ def test_errors_are_one_line_without_values(admin: Any, scorer: Any) -> None:
         "SELECT content FROM pgscore.onnx_graphs",
         "SELECT pgscore.runtime_load()",
         "SELECT pgscore.runtime_fetch('x')",
-        "SELECT pgscore.runtime_add('x', 'x')",
+        "SELECT pgscore.runtime_add('x', 'x', 1)",
         "SELECT pgscore.runtime_row('x', ARRAY[1.0])",
         "SELECT pgscore.runtime_batch('x', 'x', 0)",
         "CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE plpython3u AS 'return 1'",

@@ -19,7 +19,7 @@ from pgscore.compiler import ir
 from pgscore.compiler.backends.onnx import export
 from pgscore.errors import ServerError, UsageError
 from pgscore.procedures import runtime_install
-from pgscore.procedures.runtime import arrays, graphs, libraries, sessions
+from pgscore.procedures.runtime import arrays, graphs, libraries, operators, reader, sessions
 from pgscore.procedures.runtime.libraries import ScoringError
 
 
@@ -85,7 +85,8 @@ class TestArrays:
             (sent([[1.0, None]])[:-1], "end within"),
             (sent([[1.0, None]])[:-4], "end within"),
             (sent([[1.0, None]]) + b"\0\0\0\0", "end within"),
-            (struct.pack(">iiiiiii", 2, 0, 701, 2**30, 1, 2, 1), "end within"),
+            (struct.pack(">iiiiiii", 2, 0, 701, 2**20, 1, 2, 1), "end within"),
+            (struct.pack(">iiiiiii", 2, 0, 701, 2**30, 1, 2, 1), "at most 1048576 rows"),
             (struct.pack(">iiiiiii", 2, 0, 701, -1, 1, 2, 1), "array_send"),
             (struct.pack(">iiiiiiii", 2, 0, 701, 1, 1, 2, 1, 4) + b"\0\0\0\1", "another length"),
         ],
@@ -93,6 +94,10 @@ class TestArrays:
     def test_anything_else_is_refused(self, data: bytes, message: str) -> None:
         with pytest.raises(ScoringError, match=message):
             arrays.decode(data, 2)
+
+
+def checked(content: bytes, onnxruntime: tuple[int, ...] = operators.CHECKED_SINCE) -> bool:
+    return graphs.check(content, onnxruntime)
 
 
 class TestGraphs:
@@ -104,7 +109,7 @@ class TestGraphs:
 
     def refused(self, model: onnx.ModelProto, message: str) -> None:
         with pytest.raises(ScoringError, match=message):
-            graphs.check(model.SerializeToString())
+            checked(model.SerializeToString())
 
     def external(self) -> onnx.TensorProto:
         tensor = numpy_helper.from_array(np.zeros(3), "w")
@@ -114,13 +119,13 @@ class TestGraphs:
         return tensor
 
     def test_our_own_graphs_pass(self) -> None:
-        graphs.check(graph()[1])
-        graphs.check(self.model().SerializeToString())
+        checked(graph()[1])
+        checked(self.model().SerializeToString())
 
     def test_names_that_look_like_a_danger_pass(self) -> None:
         model = self.model()
         helper.set_model_props(model, {"location": "com.microsoft", "features": '["location", "external_data"]'})
-        graphs.check(model.SerializeToString())
+        checked(model.SerializeToString())
 
     def test_external_data(self) -> None:
         self.refused(self.model(initializers=[self.external()]), "external data")
@@ -149,19 +154,19 @@ class TestGraphs:
         part = b"\x2a" + bytes([len(entry)]) + entry
         content = b"\x3a" + bytes([len(part)]) + part
         with pytest.raises(ScoringError, match="external data"):
-            graphs.check(content)
+            checked(content)
 
     @pytest.mark.parametrize(
         "content", [b"not a model at all", b"\x3a\xff\x01", b"\x80" * 20, b"\x0b", b"\xf8\xff\xff\xff\x7f\x00"]
     )
     def test_not_a_model(self, content: bytes) -> None:
         with pytest.raises(ScoringError, match="no ONNX model"):
-            graphs.check(content)
+            checked(content)
 
     def test_size(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(graphs, "MAX_GRAPH_BYTES", 100)
+        monkeypatch.setattr(reader, "MAX_GRAPH_BYTES", 100)
         with pytest.raises(ScoringError, match="more than the limit of 100"):
-            graphs.check(graph()[1])
+            checked(graph()[1])
 
 
 class TestSessions:

@@ -1,0 +1,28 @@
+"""Sessions that score graphs put into the catalog by hand."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import psycopg2
+
+
+def add_graph(cursor: Any, content: bytes) -> str:
+    sha256 = hashlib.sha256(content).hexdigest()
+    insert = "INSERT INTO pgscore.onnx_graphs VALUES (%s, %s) ON CONFLICT DO NOTHING"
+    cursor.execute(insert, (sha256, psycopg2.Binary(content)))
+    return sha256
+
+
+def connect(dsn: str, user: str = "") -> Any:
+    connection = psycopg2.connect(dsn, **({"user": user} if user else {}))
+    connection.autocommit = True
+    return connection
+
+
+def create_role(cursor: Any, definition: str) -> None:
+    """Roles belong to the whole server: an earlier test may have made it."""
+    cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (definition.split(maxsplit=1)[0],))
+    if not cursor.rowcount:
+        cursor.execute(f"CREATE ROLE {definition}")

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 LIBRARIES = ("numpy", "onnxruntime")
+_SIGNALS = signal.valid_signals()
 
 
 class ScoringError(Exception):
@@ -30,7 +31,7 @@ def signals_blocked() -> Iterator[None]:
 
     PostgreSQL's handlers must run in its own thread: in another one they would set flags that nobody is woken up for.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
     finally:

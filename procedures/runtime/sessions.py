@@ -147,30 +147,36 @@ def _load(sha256: str, content: bytes) -> Graph:
             providers=["CPUExecutionProvider"],
             # It would run operators whose inputs are constant, of whatever size, where nothing stops them.
             disabled_optimizers=["ConstantFolding"],
+            enable_fallback=0,  # which prints, and tries again
         )
 
     before = resident()
     try:
         session = guarded(load, stop, MAX_RUN_BYTES + LOAD_FACTOR * len(content))
-        (features,) = session.get_inputs()
-        (outputs,) = session.get_outputs()
+        (features,), (outputs,) = session.get_inputs(), session.get_outputs()
+        name, widths = features.name, [_width(tensor) for tensor in (features, outputs)]
     except Interrupted:
         raise
     except Exception as error:
         raise ScoringError(f"onnxruntime cannot load graph {sha256[:12]}: {_first_line(error)}") from error
-    n_features, n_outputs = _width(sha256, features, "take"), _width(sha256, outputs, "give")
+    n_features, n_outputs = widths
+    if n_features is None or n_outputs is None:
+        raise ScoringError(
+            f"ONNX graph {sha256[:12]} does not {'take' if n_features is None else 'give'} rows of doubles"
+        )
+    if not n_outputs or max(n_features, n_outputs) > MAX_COLUMNS:
+        raise ScoringError(
+            f"ONNX graph {sha256[:12]} takes {n_features} features and gives {n_outputs} outputs; "
+            f"at most {MAX_COLUMNS} are run"
+        )
     memory = max(resident() - before, len(content))
-    return Graph(session, features.name, n_features, n_outputs, memory, steady)
+    return Graph(session, name, n_features, n_outputs, memory, steady)
 
 
-def _width(sha256: str, tensor: Any, what: str) -> int:
-    """How many columns the graph's input or output has."""
-    if tensor.type != "tensor(double)" or len(tensor.shape) != 2 or not isinstance(tensor.shape[1], int):
-        raise ScoringError(f"ONNX graph {sha256[:12]} does not {what} rows of doubles")
-    width: int = tensor.shape[1]
-    if not 0 <= width <= MAX_COLUMNS or (what == "give" and not width):
-        raise ScoringError(f"ONNX graph {sha256[:12]} does not {what} between 1 and {MAX_COLUMNS} columns")
-    return width
+def _width(tensor: Any) -> int | None:
+    """How many columns a graph's input or output has; None where it is not rows of doubles of one length."""
+    fine = tensor.type == "tensor(double)" and len(tensor.shape) == 2 and isinstance(tensor.shape[1], int)
+    return tensor.shape[1] if fine else None
 
 
 def _run(sha256: str, graph: Graph, rows: Any) -> Any:

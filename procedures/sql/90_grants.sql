@@ -17,7 +17,8 @@ BEGIN
         GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA score TO pgscore_scorer;
         GRANT EXECUTE ON FUNCTION
             pgscore.score(text, jsonb),
-            pgscore.resolve(text)
+            pgscore.resolve(text),
+            pgscore.warm_up(text), pgscore.functions_of(text)
         TO pgscore_scorer;
         GRANT EXECUTE ON PROCEDURE pgscore.refresh TO pgscore_scorer;
         GRANT EXECUTE ON FUNCTION

@@ -17,11 +17,13 @@ from pgscore.procedures.lifecycle import promote, rollback
 
 from ..support.databases import copied, template
 from ..support.servers import Server
-from ..support.tiny import FRAME, NUMBERS, classifier, loaded, make_customers, mixed, opened, query, value
+from ..support.tiny import FRAME, NUMBERS, classifier, loaded, make_customers, mixed, opened, query
 
 
 def warm_up(connection: Any, reference: str) -> Any:
-    return value(connection, "SELECT pgscore.warm_up(%s)", (reference,))
+    with transaction(connection) as cursor:
+        cursor.execute("SELECT pgscore.warm_up(%s)", (reference,))
+        return cursor.fetchone()[0]
 
 
 def test_onnx_loads_the_graph_in_this_session(with_plpython: str) -> None:

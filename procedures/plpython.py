@@ -12,7 +12,18 @@ from pathlib import Path
 
 from .plan import Statement
 
-MODULES = ("libraries", "guard", "arrays", "wire", "operators", "reader", "ensembles", "graphs", "sessions")
+MODULES = (
+    "libraries",
+    "interrupts",
+    "guard",
+    "arrays",
+    "wire",
+    "operators",
+    "reader",
+    "ensembles",
+    "graphs",
+    "sessions",
+)
 """The modules of procedures/runtime/, each after those it imports."""
 
 _SQL = "plpython.sql.in"

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .guard import check_interrupts
+from .interrupts import check_interrupts
 from .libraries import ScoringError
 
 MAX_ROWS = 2**20

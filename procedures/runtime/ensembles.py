@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .interrupts import check_interrupts
 from .libraries import ScoringError
 from .operators import ML
 from .reader import Node, Tensor
@@ -146,6 +147,7 @@ def _check_paths(below: Any, roots: Any) -> int:
         raise ScoringError("the graph holds a tree ensemble in which a node has two parents")
     at, reached, levels = roots, 0, 0
     while len(at):
+        check_interrupts()
         reached, levels = reached + len(at), levels + 1
         if levels > MAX_LEVELS:
             raise ScoringError(f"the graph holds a tree of more than {MAX_LEVELS} levels")

@@ -1,12 +1,9 @@
 """What long calls of onnxruntime are run under: another thread that listens to PostgreSQL, and a limit of memory.
 
-While a statement runs, PostgreSQL's signal handlers (for statement_timeout, pg_cancel_backend, Ctrl-C in psql,
-pg_terminate_backend) only set flags, which PostgreSQL's own code looks at now and then. onnxruntime does not, but can
-be told to stop by another thread. That thread lives as long as the call: the main thread holds Python's lock whenever
-it is not in onnxruntime, and a thread that waits for it would wake up hundreds of times a second in an idle server
-process. Starting one takes about 0.1 ms, so only calls that may be long are guarded.
-
-Without PostgreSQL, in tests, there are no flags, and nothing stops a call.
+onnxruntime never looks at PostgreSQL's flags (interrupts.py), but can be told to stop by another thread. That thread
+lives as long as the call: the main thread holds Python's lock whenever it is not in onnxruntime, and a thread that
+waits for it would wake up hundreds of times a second in an idle server process. Starting one takes about 0.1 ms, so
+only calls that may be long are guarded.
 """
 
 from __future__ import annotations
@@ -17,41 +14,13 @@ import os
 import resource
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from .interrupts import check_interrupts, is_interrupted
 from .libraries import signals_blocked
 
 INTERVAL_SECONDS = 0.02
-FLAGS = ("QueryCancelPending", "ProcDiePending")
-"""PostgreSQL's variables of type sig_atomic_t (miscadmin.h); either makes it end the statement at the next look."""
-
 T = TypeVar("T")
-
-
-class Interrupted(Exception):
-    """PostgreSQL wants to end the statement: the caller returns, so that it can."""
-
-
-def _flags() -> list[Any]:
-    try:
-        program = ctypes.CDLL(None)
-        return [ctypes.c_int.in_dll(program, name) for name in FLAGS]
-    except (OSError, ValueError):
-        return []
-
-
-_FLAGS = _flags()
-
-
-def is_interrupted() -> bool:
-    """Whether PostgreSQL wants to end the statement."""
-    return any(flag.value for flag in _FLAGS)
-
-
-def check_interrupts() -> None:
-    """Raises Interrupted if PostgreSQL wants to end the statement: between parts of long work."""
-    if is_interrupted():
-        raise Interrupted
 
 
 def guarded(call: Callable[[], T], stop: Callable[[], None], more_bytes: int) -> T:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import operators, wire
+from .interrupts import check_interrupts
 from .libraries import ScoringError
 from .wire import BYTES, NO_MODEL
 
@@ -56,6 +57,7 @@ class Attribute:
 
     def whole(self) -> Any:
         """Its list of whole numbers (n,), int64."""
+        check_interrupts()
         parts = [wire.whole(self.content, *piece) for piece in self.pieces]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
@@ -151,6 +153,7 @@ class Reader:
         return self.content[slice(*names[0])] if names else b""
 
     def _node(self, at: int, end: int, depth: int) -> Node:
+        check_interrupts()
         self.n_nodes += 1
         if self.n_nodes > MAX_NODES:
             raise ScoringError(f"the graph holds more than {MAX_NODES} operators")

@@ -12,15 +12,18 @@ import numpy as np
 import onnxruntime
 
 from . import arrays, graphs
-from .guard import Interrupted, check_interrupts, guarded, resident
+from .guard import guarded, resident
+from .interrupts import Interrupted, check_interrupts
 from .libraries import ScoringError
 
 CACHE_MEGABYTES = 256
 MAX_COLUMNS = 2**16
 """Of features, and of outputs."""
-MAX_RUN_BYTES = 2**30
-"""What one run may allocate. Loading a graph may take as much, and `LOAD_FACTOR` times its own bytes."""
+MAX_RUN_BYTES, ROW_BYTES = 2**30, 2**22
+"""What one run may allocate: 64 MB and 4 MB for each row, at most 1 GB. A graph of pgscore's takes a few MB for a row; and
+what an operator can fill, it also has to compute, while nothing can stop it."""
 LOAD_FACTOR = 32
+"""Loading a graph may take 1 GB and so many times its own bytes."""
 
 FIRST_ROWS, MOST_ROWS = 64, 1024
 """Rows given to onnxruntime at once: large enough to be fast, small enough for what a forest of many classes holds."""
@@ -156,8 +159,10 @@ def _load(sha256: str, content: bytes) -> Graph:
         (features,), (outputs,) = session.get_inputs(), session.get_outputs()
         name, widths = features.name, [_width(tensor) for tensor in (features, outputs)]
     except Interrupted:
+        resident()
         raise
     except Exception as error:
+        resident()
         raise ScoringError(f"onnxruntime cannot load graph {sha256[:12]}: {_first_line(error)}") from error
     n_features, n_outputs = widths
     if n_features is None or n_outputs is None:
@@ -191,7 +196,7 @@ def _run(sha256: str, graph: Graph, rows: Any) -> Any:
     except Exception as error:  # noqa: BLE001
         # Not chained: its own message may quote what it was given.
         if isinstance(error, MemoryError) or "bad_alloc" in str(error):
-            why = f"needs more than {MAX_RUN_BYTES // 2**20} MB for {len(rows)} rows"
+            why = f"needs more than {_run_bytes(len(rows)) // 2**20} MB for {len(rows)} rows"
             raise ScoringError(f"ONNX graph {sha256[:12]} {why}") from None
         raise ScoringError(f"onnxruntime failed in graph {sha256[:12]} ({type(error).__name__})") from None
     if outputs.shape != (len(rows), graph.n_outputs):
@@ -207,12 +212,18 @@ def _run_guarded(graph: Graph, rows: Any) -> Any:
         options.terminate = True
 
     started = time.perf_counter()
-    outputs = guarded(lambda: graph.session.run(None, {graph.input: rows}, options)[0], stop, MAX_RUN_BYTES)
+    more_bytes = _run_bytes(len(rows))
+    outputs = guarded(lambda: graph.session.run(None, {graph.input: rows}, options)[0], stop, more_bytes)
     if time.perf_counter() - started < QUICK_SECONDS:
         graph.quick_rows = max(graph.quick_rows, len(rows))
         if len(rows) == graph.rows_at_once:
             graph.rows_at_once = min(4 * len(rows), MOST_ROWS)
     return outputs
+
+
+def _run_bytes(n_rows: int) -> int:
+    """What a run of so many rows may allocate."""
+    return min(2**26 + n_rows * ROW_BYTES, MAX_RUN_BYTES)
 
 
 def _first_line(error: Exception) -> str:

@@ -25,7 +25,7 @@ from pgscore.compiler.backends.onnx import export
 from pgscore.compiler.frontends import to_program
 from pgscore.errors import ServerError, UsageError
 from pgscore.procedures import runtime_install
-from pgscore.procedures.runtime import arrays, graphs, guard, libraries, operators, reader, sessions
+from pgscore.procedures.runtime import arrays, graphs, guard, interrupts, libraries, operators, reader, sessions
 from pgscore.procedures.runtime.libraries import ScoringError
 
 from ..support.hostile_graphs import ENDLESS, parsed
@@ -256,7 +256,7 @@ class TestSessions:
         known = sessions.Sessions()
         known.add(sha256, endless)
         flag = ctypes.c_int(0)
-        monkeypatch.setattr(guard, "_FLAGS", [flag])
+        monkeypatch.setattr(interrupts, "_FLAGS", [flag])
         timer = threading.Timer(0.2, lambda: setattr(flag, "value", 1))
         timer.start()
         assert known.score_row(sha256, [1.0]) == []

@@ -305,10 +305,10 @@ def tried(content: bytes) -> str:
 
     What cannot be interrupted is ended by a signal, which is a crash as others are.
     """
-    from pgscore.procedures.runtime import guard, sessions
+    from pgscore.procedures.runtime import interrupts, sessions
     from pgscore.procedures.runtime.libraries import ScoringError
 
-    guard._FLAGS[:] = [Deadline(INTERRUPT_SECONDS)]
+    interrupts._FLAGS[:] = [Deadline(INTERRUPT_SECONDS)]
     signal.alarm(KILL_SECONDS)
     known, sha256 = sessions.Sessions(), hashlib.sha256(content).hexdigest()
     try:

@@ -70,11 +70,15 @@ def _limited(more_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, (before, most))
 
 
-def resident() -> int:
-    """The bytes of memory that the process holds and needs; 0 where that is not known."""
-    # What onnxruntime needed only while it loaded a forest is ten times the file, and would stay with the process.
+def give_back() -> None:
+    """Returns to the system what the process has freed: what loading a forest takes is ten times its bytes."""
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def resident() -> int:
+    """The bytes of memory that the process holds and needs; 0 where that is not known."""
+    give_back()
     return _memory(1)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 
 from . import arrays, graphs
-from .guard import guarded, resident
+from .guard import give_back, guarded, resident
 from .interrupts import Interrupted, check_interrupts
 from .libraries import ScoringError
 
@@ -20,8 +20,8 @@ CACHE_MEGABYTES = 256
 MAX_COLUMNS = 2**16
 """Of features, and of outputs."""
 MAX_RUN_BYTES, ROW_BYTES = 2**30, 2**22
-"""What one run may allocate: 64 MB and 4 MB for each row, at most 1 GB. A graph of pgscore's takes a few MB for a row; and
-what an operator can fill, it also has to compute, while nothing can stop it."""
+"""What one run may allocate: 64 MB and 4 MB for each row, at most 1 GB. A graph of pgscore's takes a few MB for a row;
+and what an operator can fill, it also has to compute, while nothing can stop it."""
 LOAD_FACTOR = 32
 """Loading a graph may take 1 GB and so many times its own bytes."""
 
@@ -76,6 +76,7 @@ class Sessions:
         try:
             graph = _load(sha256, content)
         except Interrupted:
+            give_back()
             return
         most = cache_megabytes * 2**20
         while self._graphs and self.memory() + graph.memory > most:
@@ -159,10 +160,8 @@ def _load(sha256: str, content: bytes) -> Graph:
         (features,), (outputs,) = session.get_inputs(), session.get_outputs()
         name, widths = features.name, [_width(tensor) for tensor in (features, outputs)]
     except Interrupted:
-        resident()
         raise
     except Exception as error:
-        resident()
         raise ScoringError(f"onnxruntime cannot load graph {sha256[:12]}: {_first_line(error)}") from error
     n_features, n_outputs = widths
     if n_features is None or n_outputs is None:
@@ -214,7 +213,9 @@ def _run_guarded(graph: Graph, rows: Any) -> Any:
     started = time.perf_counter()
     more_bytes = _run_bytes(len(rows))
     outputs = guarded(lambda: graph.session.run(None, {graph.input: rows}, options)[0], stop, more_bytes)
-    if time.perf_counter() - started < QUICK_SECONDS:
+    if time.perf_counter() - started >= QUICK_SECONDS:
+        give_back()
+    else:
         graph.quick_rows = max(graph.quick_rows, len(rows))
         if len(rows) == graph.rows_at_once:
             graph.rows_at_once = min(4 * len(rows), MOST_ROWS)

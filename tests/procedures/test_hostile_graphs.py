@@ -225,7 +225,7 @@ def test_sound_graphs_score(content: bytes) -> None:
 @pytest.mark.parametrize("name", LARGE)
 def test_more_memory_than_a_run_may_take(name: str) -> None:
     known, sha256 = add(parsed(LARGE[name]))
-    with pytest.raises(ScoringError, match=r"needs more than 1024 MB for 1 rows|onnxruntime failed in graph"):
+    with pytest.raises(ScoringError, match=r"needs more than 68 MB for 1 rows|onnxruntime failed in graph"):
         known.score_row(sha256, [1e10])
 
 

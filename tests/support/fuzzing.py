@@ -52,7 +52,7 @@ def seeds() -> list[bytes]:
     models = [
         RandomForestClassifier(3, max_depth=3, random_state=0).fit(x, labels),
         make_pipeline(StandardScaler(), LogisticRegression()).fit(x, labels),
-        MLPRegressor(hidden_layer_sizes=(4,), max_iter=20, random_state=0).fit(x, x[:, 0]),
+        MLPRegressor(hidden_layer_sizes=(4,), solver="lbfgs", max_iter=500, random_state=0).fit(x, x[:, 0]),
         KNeighborsRegressor(3).fit(x, x[:, 0]),
         make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression()).fit(np.round(x), labels),
     ]

@@ -23,18 +23,22 @@ MAX_TENSOR_AXES = 32
 
 _SPARSE_TENSORS = "sparse tensors"
 
-# Bits of one element by its type (onnx.proto, TensorProto.DataType), where raw bytes hold it.
-_BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 14: 64, 15: 128, 16: 16}
+# Of each type of element (onnx.proto, TensorProto.DataType) the bits, and the field that holds elements one by one.
+_TYPES = {
+    1: (32, 4), 2: (8, 5), 3: (8, 5), 4: (16, 5), 5: (16, 5), 6: (32, 5), 7: (64, 7), 8: (None, 6), 9: (8, 5),
+    10: (16, 5), 11: (64, 10), 12: (32, 11), 13: (64, 11), 16: (16, 5),
+}  # fmt: skip
+_DATA = frozenset(field for _, field in _TYPES.values())
 
 
 @dataclass
 class Tensor:
-    """A constant: the length of its axes, its type, and where its raw bytes are (None: written one by one)."""
+    """A constant: the length of its axes, its type, and its raw bytes, or the fields of elements written one by one."""
 
     dims: tuple[int, ...]
     type: int
     raw: bytes | None
-    n_written: int
+    written: dict[int, int]
 
     @property
     def n(self) -> int:
@@ -212,7 +216,8 @@ class Reader:
             found.texts.append(self.content[start:stop])
 
     def _tensor(self, at: int, end: int) -> tuple[bytes, Tensor]:
-        name, dims, kind_of, raw, n_written, once = b"", [], 0, None, 0, _Once()
+        name, dims, kind_of, raw, once = b"", [], 0, None, _Once()
+        written: dict[int, int] = {}
         for number, kind, start, stop in wire.fields(self.content, at, end):
             if number in (13, 14):
                 raise ScoringError("the graph holds external data")
@@ -226,9 +231,9 @@ class Reader:
             elif (number, kind) in ((8, BYTES), (9, BYTES)):
                 once.take(number)
                 name, raw = (self.content[start:stop], raw) if number == 8 else (name, self.content[start:stop])
-            elif number in (4, 5, 6, 7, 10, 11):
-                n_written += self._count(number, kind, start, stop)
-        tensor = Tensor(tuple(dims), kind_of, raw, n_written)
+            elif number in _DATA:
+                written[number] = written.get(number, 0) + self._count(number, kind, start, stop)
+        tensor = Tensor(tuple(dims), kind_of, raw, written)
         _check_size(tensor)
         return name, tensor
 
@@ -245,13 +250,13 @@ def _check_size(tensor: Tensor) -> None:
     """A tensor holds all that it claims: onnxruntime would make room for it first."""
     if any(axis < 0 for axis in tensor.dims):
         raise ScoringError("the graph holds a tensor with a negative number of elements")
-    n = tensor.n
-    if tensor.raw is not None and tensor.type in _BITS:
-        fine = n * _BITS[tensor.type] == 8 * len(tensor.raw)
-    elif tensor.raw is not None:
-        fine = n <= 4 * len(tensor.raw)  # four of the smallest in a byte
+    if tensor.type not in _TYPES:
+        raise ScoringError("the graph holds a tensor of a type that pgscore does not run")
+    bits, field_of_elements = _TYPES[tensor.type]
+    if tensor.raw is None:
+        fine = tensor.written == ({field_of_elements: tensor.n} if tensor.n else {})
     else:
-        fine = n <= 4 * tensor.n_written
+        fine = bits is not None and tensor.n * bits == 8 * len(tensor.raw) and not tensor.written
     if not fine:
         raise ScoringError("the graph holds a tensor that claims another number of elements than it holds")
 

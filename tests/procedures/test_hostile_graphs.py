@@ -124,6 +124,11 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "raw bytes that are short": (claiming([2]), "claims another number of elements"),
     "raw bytes that are long": (claiming([1], b"\0" * 9), "claims another number of elements"),
     "texts that are not there": (claiming([2**28], b"", TensorProto.STRING), "claims another number of elements"),
+    "elements of another type": (
+        changed(PLAIN, lambda m: m.graph.initializer.add(name="c", data_type=TensorProto.INT64, int32_data=[1])),
+        "claims another number of elements",
+    ),
+    "complex numbers": (claiming([1], b"\0" * 16, TensorProto.COMPLEX128), "of a type that pgscore does not run"),
     "a tensor of 1,000 axes": (claiming([1] * 1000), "more than 32 axes"),
     "a length of 2 GB": (b"\x08\x08\x3a\xff\xff\xff\xff\x07" + PLAIN, "no ONNX model"),
     "half of a file": (PLAIN[: len(PLAIN) // 2], "no ONNX model"),

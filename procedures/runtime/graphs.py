@@ -14,6 +14,12 @@ import re
 from . import ensembles, operators, reader
 from .libraries import ScoringError
 
+# Operators that take inputs which may be left out, and the place of the first of those.
+_OPTIONAL: dict[bytes, int] = {
+    b"Clip": 1, b"Dropout": 1, b"Gemm": 2, b"LayerNormalization": 2, b"Loop": 0, b"Pad": 2, b"Slice": 3, b"Split": 1,
+    b"Squeeze": 1,
+}  # fmt: skip
+
 _TERM = rb" *(?:[A-Za-z] *)*(?:\.\.\. *)?(?:[A-Za-z] *)*"
 _EQUATION = re.compile(rb"%s(?:,%s)*(?:->%s)?" % (_TERM, _TERM, _TERM))
 
@@ -36,11 +42,19 @@ def check(content: bytes, onnxruntime: tuple[int, ...]) -> bool:
         for node in todo.pop().nodes:
             operators.check(node.domain, node.name, onnxruntime)
             ensembles.check(node)
+            _check_inputs(node)
             _check_equation(node)
             todo.extend(node.graphs())
             if node.name in (b"Loop", b"Scan"):
                 _check_bodies(node)
     return _steady(graph, set()) is not None
+
+
+def _check_inputs(node: reader.Node) -> None:
+    """An input without a name is one that is left out; where it must be there, some operators read it all the same."""
+    optional = _OPTIONAL.get(node.name, 1 if node.name.startswith(b"Reduce") else len(node.inputs))
+    if b"" in node.inputs[:optional]:
+        raise ScoringError(f"the graph holds an operator {node.name.decode()} that lacks an input")
 
 
 def _check_equation(node: reader.Node) -> None:

@@ -136,6 +136,8 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "graphs within graphs": (nested(9), "more than 8 levels"),
     "a loop of nothing": (parsed(NO_BODY), "a loop that computes nothing"),
     "an endless equation": (parsed('m = Einsum<equation = "ij,k?k">(x, x) y = Identity(m)'), "Einsum whose equation"),
+    "an equation without an input": (parsed('m = Einsum<equation = "ij,kj->ik">(x, "") y = Neg(m)'), "lacks an input"),
+    "an operator without an input": (parsed('y = MatMul(x, "")'), "operator MatMul that lacks an input"),
     "an equation of one term": (parsed('m = Einsum<equation = "ij">(x, x) y = Identity(m)'), "Einsum whose equation"),
     "a tree that goes round": (
         ensemble(nodes_truenodeids=[0], nodes_trueleafs=[0]),

@@ -15,13 +15,12 @@ import psycopg2
 import pytest
 
 from ..support.hostile_graphs import ENDLESS, parsed
-from ..support.scoring import add_graph, connect, create_role
+from ..support.scoring import add_graph, connect
 from ..support.servers import DEBIAN
 
 SECONDS = 10.0
 """Far more than it takes, on any machine."""
 
-SCORER = "interrupted_scorer"
 ROW = "SELECT pgscore.onnx_row('{}', ARRAY[1.0])"
 BATCH = "SELECT pgscore.onnx_batch('{}', array_send(ARRAY[[1.0], [2.0]]::float8[]), 0)"
 MANY_ROWS = "SELECT sum((pgscore.onnx_row('{}', ARRAY[i]))[1]) FROM generate_series(1.0, 1e9) AS i"
@@ -46,10 +45,9 @@ def admin(with_plpython: str) -> Iterator[Any]:
 
 @pytest.fixture
 def scorer(with_plpython: str, admin: Any) -> Iterator[Any]:
-    """A session of a role that may score, which has loaded the libraries. After the test it still scores."""
-    create_role(admin, f"{SCORER} LOGIN IN ROLE pgscore_scorer")
+    """A session that has loaded the libraries. After the test it still scores."""
     good = ROW.format(add_graph(admin, parsed("y = Neg(x)")))
-    connection = connect(with_plpython, SCORER)
+    connection = connect(with_plpython)
     with connection.cursor() as cursor:
         cursor.execute(good)
         yield cursor
@@ -128,7 +126,7 @@ def test_cancel_and_terminate(
 def test_control_c_in_psql(admin: Any, scorer: Any, with_plpython: str) -> None:
     endless = ROW.format(add_graph(admin, ENDLESS["a choice in each turn"]))
     good = ROW.format(add_graph(admin, parsed("y = Neg(x)")))
-    command = [str(DEBIAN / "bin/psql"), "-X", "-q", "-A", "-t", with_plpython.replace("postgres@", f"{SCORER}@")]
+    command = [str(DEBIAN / "bin/psql"), "-X", "-q", "-A", "-t", with_plpython]
     script = f"SELECT pg_backend_pid();\n{endless};\n{good};\n"
     with subprocess.Popen([*command, "-f", "-"], stdin=-1, stdout=-1, stderr=-1, text=True) as psql:
         assert psql.stdin is not None

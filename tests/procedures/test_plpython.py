@@ -22,8 +22,6 @@ from pgscore.procedures import plpython
 from pgscore.procedures.install import has_plpython, install
 from pgscore.procedures.plan import as_script
 
-from ..support.hostile_graphs import parsed
-from ..support.scoring import add_graph, connect, create_role
 from ..support.servers import DEBIAN
 
 SCORER = "plain_scorer"
@@ -56,6 +54,25 @@ class Model:
         probabilities: npt.NDArray[np.float64] = self.model.predict_proba(self.x)
         probabilities[7] = np.nan
         return probabilities
+
+
+def add_graph(cursor: Any, content: bytes) -> str:
+    sha256 = hashlib.sha256(content).hexdigest()
+    cursor.execute("INSERT INTO pgscore.onnx_graphs VALUES (%s, %s)", (sha256, psycopg2.Binary(content)))
+    return sha256
+
+
+def connect(dsn: str, user: str = "") -> Any:
+    connection = psycopg2.connect(dsn, **({"user": user} if user else {}))
+    connection.autocommit = True
+    return connection
+
+
+def create_role(cursor: Any, definition: str) -> None:
+    """Roles belong to the whole server: an earlier test may have made it."""
+    cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (definition.split(maxsplit=1)[0],))
+    if not cursor.rowcount:
+        cursor.execute(f"CREATE ROLE {definition}")
 
 
 @pytest.fixture
@@ -312,46 +329,3 @@ def test_psql_takes_the_plan_too(with_plpython: str, runtime_folder: Path, admin
     assert done.returncode == 0
     admin.execute("SELECT has_function_privilege('pgscore_scorer', 'pgscore.onnx_row(text, float8[])', 'EXECUTE')")
     assert admin.fetchone() == (True,)
-
-
-class TestSessionCache:
-    """pgscore.session_cache_mb: which graphs a session keeps. The catalog is emptied, so that only kept ones score."""
-
-    def kept(self, cursor: Any, admin: Any, setting: str) -> list[bool]:
-        cursor.execute(setting)
-        made = [parsed(f"w = Constant<value = double[1] {{{value}.0}}>() y = Mul(x, w)") for value in (1, 2, 3)]
-        graphs = [add_graph(admin, content) for content in made]
-        for sha256 in graphs:
-            cursor.execute(f"SELECT pgscore.onnx_row('{sha256}', ARRAY[1.0])")
-        admin.execute("DELETE FROM pgscore.onnx_graphs")
-        found = []
-        for sha256 in graphs:
-            try:
-                cursor.execute(f"SELECT pgscore.onnx_row('{sha256}', ARRAY[2.0])")
-                found.append(True)
-            except psycopg2.errors.RaiseException:
-                found.append(False)
-        return found
-
-    def test_its_default_keeps_them(self, admin: Any, scorer: Any) -> None:
-        assert self.kept(scorer, admin, "RESET pgscore.session_cache_mb") == [True, True, True]
-
-    def test_none_but_the_last(self, admin: Any, scorer: Any) -> None:
-        assert self.kept(scorer, admin, "SET pgscore.session_cache_mb = 0") == [False, False, True]
-
-    @pytest.mark.usefixtures("scorer")
-    def test_for_a_role(self, admin: Any, with_plpython: str) -> None:
-        admin.execute(f"ALTER ROLE {SCORER} SET pgscore.session_cache_mb = 0")
-        try:
-            connection = connect(with_plpython, SCORER)
-            with connection.cursor() as cursor:
-                assert self.kept(cursor, admin, "SELECT 1") == [False, False, True]
-            connection.close()
-        finally:
-            admin.execute(f"ALTER ROLE {SCORER} RESET pgscore.session_cache_mb")
-
-    @pytest.mark.parametrize("setting", ["-1", "256MB", "many", "1234567"])
-    def test_what_is_no_number_of_megabytes(self, admin: Any, scorer: Any, setting: str) -> None:
-        scorer.execute("SELECT set_config('pgscore.session_cache_mb', %s, false)", (setting,))
-        with pytest.raises(psycopg2.errors.InvalidParameterValue, match="no whole number of megabytes"):
-            scorer.execute(f"SELECT pgscore.onnx_row('{add_graph(admin, parsed('y = Neg(x)'))}', ARRAY[1.0])")

@@ -15,14 +15,7 @@ def add_graph(cursor: Any, content: bytes) -> str:
     return sha256
 
 
-def connect(dsn: str, user: str = "") -> Any:
-    connection = psycopg2.connect(dsn, **({"user": user} if user else {}))
+def connect(dsn: str) -> Any:
+    connection = psycopg2.connect(dsn)
     connection.autocommit = True
     return connection
-
-
-def create_role(cursor: Any, definition: str) -> None:
-    """Roles belong to the whole server: an earlier test may have made it."""
-    cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (definition.split(maxsplit=1)[0],))
-    if not cursor.rowcount:
-        cursor.execute(f"CREATE ROLE {definition}")

@@ -2,10 +2,10 @@
 -- its libraries and loads the graph, when a session first calls them. warm_up does it before a row waits: for a pool of
 -- connections, when one is opened.
 --
--- Rights. As pgscore.score, it runs as its caller, who needs EXECUTE on the version's functions; functions_of alone reads the
+-- Rights. As pgscore.score, it runs as its caller, who needs EXECUTE on the version's functions; functions_to_warm alone reads the
 -- catalog, as the owner.
 
-CREATE OR REPLACE FUNCTION pgscore.functions_of(reference text)
+CREATE OR REPLACE FUNCTION pgscore.functions_to_warm(reference text)
 RETURNS TABLE (model text, version integer, strategy text, name text, language text)
 LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -17,7 +17,7 @@ AS $function$
     CROSS JOIN LATERAL unnest(pgscore.function_names(r.name, v.functions)) WITH ORDINALITY AS n (name, place)
     JOIN LATERAL jsonb_array_elements(v.functions) WITH ORDINALITY AS f (function, place) USING (place)
 $function$;
-COMMENT ON FUNCTION pgscore.functions_of(text) IS
+COMMENT ON FUNCTION pgscore.functions_to_warm(text) IS
     'The functions of the version that churn, churn@champion or churn@3 means, with their languages. Runs as the owner, so '
     'that a scorer need not read the catalog. Part of warm_up';
 
@@ -41,7 +41,7 @@ BEGIN
     ELSE
         inputs := 'NULL::' || called.row_type;
     END IF;
-    FOR part IN SELECT f.* FROM pgscore.functions_of(warm_up.model) AS f LOOP
+    FOR part IN SELECT f.* FROM pgscore.functions_to_warm(warm_up.model) AS f LOOP
         strategy := part.strategy;
         IF part.strategy = 'onnx' OR part.language = 'plpgsql' THEN
             EXECUTE format('SELECT score.%I(%s)', part.name, inputs);

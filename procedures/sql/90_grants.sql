@@ -18,7 +18,7 @@ BEGIN
         GRANT EXECUTE ON FUNCTION
             pgscore.score(text, jsonb),
             pgscore.resolve(text),
-            pgscore.warm_up(text), pgscore.functions_of(text)
+            pgscore.warm_up(text), pgscore.functions_to_warm(text)
         TO pgscore_scorer;
         GRANT EXECUTE ON PROCEDURE pgscore.refresh TO pgscore_scorer;
         GRANT EXECUTE ON FUNCTION

@@ -79,7 +79,7 @@ def test_rights_and_names(server: Server) -> None:
         query(
             connection,
             "GRANT USAGE ON SCHEMA pgscore TO sees; "
-            "GRANT EXECUTE ON FUNCTION pgscore.warm_up, pgscore.resolve, pgscore.functions_of TO sees",
+            "GRANT EXECUTE ON FUNCTION pgscore.warm_up, pgscore.resolve, pgscore.functions_to_warm TO sees",
         )
         try:
             with opened(dsn.replace("postgres@", "warms@")) as scorer:

@@ -1,7 +1,7 @@
 """ONNX files: what one may hold before anything is made of it. It runs no code, but may name files and operators.
 
 A graph that passes keeps to the standard operators, to its own bytes, and to one answer for each row and each run: the
-server checks its bytes again (procedures/runtime/graphs.py).
+server's own check (procedures/runtime/graphs.py) is made here too.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
+from pgscore.procedures.runtime import graphs, operators
+from pgscore.procedures.runtime.libraries import ScoringError
 
 MAX_BYTES = 512 * 2**20
 """As on the server."""
@@ -46,11 +49,26 @@ def read(content: bytes) -> Any:
     _check_contents(model)
     for node in model.graph.node:
         _check_node(node)
+    _check_as_the_server(content, model)
     try:
         onnx.checker.check_model(model)
     except Exception as error:  # whatever a damaged file brings up
         raise OnnxFileError(f"it is no valid ONNX model: {_line(error)}") from error
     return model
+
+
+def _check_as_the_server(content: bytes, model: Any) -> None:
+    """What onnxruntime would crash on is refused here as well. Of a ZipMap, what stands before it is taken later."""
+    if any(node.op_type == "ZipMap" for node in model.graph.node):
+        without = type(model)()
+        without.CopyFrom(model)
+        del without.graph.node[:]
+        without.graph.node.extend(node for node in model.graph.node if node.op_type != "ZipMap")
+        content = without.SerializeToString()
+    try:
+        graphs.check(content, operators.CHECKED_SINCE)
+    except ScoringError as error:
+        raise OnnxFileError(str(error).replace("the graph", "it", 1)) from None
 
 
 def _parsed(content: bytes) -> Any:

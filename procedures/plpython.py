@@ -16,7 +16,18 @@ from typing import Any
 
 from .plan import Statement
 
-MODULES = ("libraries", "arrays", "graphs", "sessions")
+MODULES = (
+    "libraries",
+    "interrupts",
+    "guard",
+    "arrays",
+    "wire",
+    "operators",
+    "reader",
+    "ensembles",
+    "graphs",
+    "sessions",
+)
 """The modules of procedures/runtime/, each after those it imports."""
 
 _SQL = "plpython.sql.in"

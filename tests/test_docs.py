@@ -28,6 +28,7 @@ from pgscore.compiler.frontends.builder import Builder
 from pgscore.compiler.support import split
 from pgscore.demo import churn
 from pgscore.procedures import project
+from pgscore.procedures.runtime import operators
 from tests.cli.conftest import pgscore
 
 ROOT = Path(__file__).parent.parent
@@ -253,3 +254,14 @@ def test_the_frontend_in_contributing_works() -> None:
 )
 def test_files_named_in_contributing_exist(path: str) -> None:
     assert (ROOT / path).exists() or (ROOT / "compiler" / path).exists()
+
+
+def test_operators_that_run_on_a_server() -> None:
+    told = " ".join((ROOT / "docs/sql.md").read_text().split())
+    for begins, names in (
+        ("Operators of ONNX itself: ", operators.STANDARD),
+        ("Operators of `ai.onnx.ml`: ", operators.LEARNED),
+        ("these are refused too: ", operators.UNCHECKED),
+    ):
+        listed = told.partition(begins)[2].partition(".")[0]
+        assert listed.split(", ") == sorted(name.decode() for name in names)

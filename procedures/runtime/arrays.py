@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from .interrupts import check_interrupts
 from .libraries import ScoringError
 
+MAX_ROWS = 2**20
 _FLOAT8_OID = 701
 _HEADER = struct.Struct(">iiiiiii")
+_PART = 2**17
 _ELEMENT = np.dtype([("length", ">i4"), ("value", ">f8")])
 
 
@@ -30,6 +33,8 @@ def decode(data: bytes, width: int) -> Any:
         raise ScoringError("features are no float8[][] as array_send writes it")
     if columns != width:
         raise ScoringError(f"the graph takes {width} features, got rows of {columns}")
+    if rows > MAX_ROWS:
+        raise ScoringError(f"a batch has at most {MAX_ROWS} rows, got {rows}")
     n = rows * columns
     if len(data) == _HEADER.size + n * _ELEMENT.itemsize:
         elements = np.frombuffer(data, _ELEMENT, offset=_HEADER.size)
@@ -46,7 +51,9 @@ def _with_nulls(data: bytes, n: int) -> Any:
     lengths = words.tolist()
     starts, at = [], 0
     try:
-        for _ in range(n):
+        for element in range(n):
+            if not element % _PART:
+                check_interrupts()
             starts.append(at)
             at += 3 if lengths[at] == 8 else 1
     except IndexError:

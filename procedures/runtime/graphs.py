@@ -1,97 +1,107 @@
 """What an ONNX graph may hold before onnxruntime is given its bytes.
 
-Whoever may deploy decides what runs in the server's own process, so a graph may name only the standard operators and
-no file: onnxruntime would read "external data" from the data directory. The `onnx` package is not on the server; a walk
-over the protobuf wire format (https://protobuf.dev/programming-guides/encoding) reads the few fields that matter and
-skips the rest.
+Whoever may deploy decides what runs in the server's own process, and onnxruntime trusts a graph in much: it reads
+"external data" from the data directory, follows the children of a tree wherever they point, and makes a tensor as large
+as it claims to be. So a graph may name only the operators of operators.py and no file, holds all that it claims
+(reader.py), and its trees are trees (ensembles.py). How long a run takes and what it allocates is bounded while it runs
+(guard.py).
 """
 
 from __future__ import annotations
 
 import re
 
+from . import ensembles, operators, reader
 from .libraries import ScoringError
 
-MAX_GRAPH_BYTES = 512 * 2**20
-DOMAINS = frozenset({b"", b"ai.onnx", b"ai.onnx.ml"})
+# Operators that take inputs which may be left out, and the place of the first of those.
+_OPTIONAL: dict[bytes, int] = {
+    b"Clip": 1, b"Dropout": 1, b"Gemm": 2, b"LayerNormalization": 2, b"Loop": 0, b"Pad": 2, b"Slice": 3, b"Split": 1,
+    b"Squeeze": 1,
+}  # fmt: skip
 
-_MODEL, _GRAPH, _NODE, _ATTRIBUTE, _TENSOR, _OPSET = range(6)
+_TERM = rb" *(?:[A-Za-z] *)*(?:\.\.\. *)?(?:[A-Za-z] *)*"
+_EQUATION = re.compile(rb"%s(?:,%s)*(?:->%s)?" % (_TERM, _TERM, _TERM))
 
-# Fields that hold a message to look into (onnx.proto).
-_INSIDE = {
-    _MODEL: {7: _GRAPH, 8: _OPSET},
-    _GRAPH: {1: _NODE, 5: _TENSOR},
-    _NODE: {5: _ATTRIBUTE},
-    _ATTRIBUTE: {5: _TENSOR, 10: _TENSOR, 6: _GRAPH, 11: _GRAPH},
-    _TENSOR: {},
-    _OPSET: {},
-}
-_DOMAIN = {_NODE: 7, _OPSET: 1}
-_REFUSED = {
-    (_MODEL, 20): "training information",
-    (_MODEL, 25): "functions of its own",
-    (_GRAPH, 15): "sparse tensors",
-    (_ATTRIBUTE, 22): "sparse tensors",
-    (_ATTRIBUTE, 23): "sparse tensors",
-    (_TENSOR, 13): "external data",
-    (_TENSOR, 14): "external data",
-}
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-# An attribute's integers (field 8) come one by one, hundreds of thousands of them for a forest: skipped in one go.
-_INTS = re.compile(rb"(?:\x40[\x80-\xff]{0,9}[\x00-\x7f])+")
+# Operators and those of their inputs that say how large the result is.
+_SIZES: dict[bytes, tuple[int, ...]] = {
+    b"Compress": (0, 1), b"ConstantOfShape": (0,), b"Expand": (1,), b"NonZero": (0,), b"OneHot": (1,), b"Pad": (1, 3),
+    b"Range": (0, 1, 2), b"Reshape": (1,), b"Slice": (1, 2, 3, 4), b"Split": (1,), b"Squeeze": (1,), b"Tile": (1, 2),
+    b"TopK": (1,), b"Unsqueeze": (1,),
+}  # fmt: skip
 
 
-def check(content: bytes) -> None:
-    """Raises ScoringError unless the graph keeps to the standard operators and to its own bytes."""
-    if len(content) > MAX_GRAPH_BYTES:
-        raise ScoringError(f"the graph has {len(content)} bytes, more than the limit of {MAX_GRAPH_BYTES}")
-    todo = [(_MODEL, 0, len(content))]
+def check(content: bytes, onnxruntime: tuple[int, ...]) -> bool:
+    """Raises ScoringError for a graph that may not run in this version of onnxruntime.
+
+    Gives whether its work is steady: the same for any rows of the same number, so that one run tells of later ones.
+    """
+    graph = reader.Reader(content).model()
+    todo = [graph]
     while todo:
-        message, at, end = todo.pop()
-        while at < end:
-            if message == _ATTRIBUTE and content[at] == 0x40 and (ints := _INTS.match(content, at, end)):
-                at = ints.end()
-                continue
-            tag, at = _varint(content, at, end)
-            if tag >> 32:
-                # Other parsers would drop the high bits, and see another field.
-                raise ScoringError("the graph is no ONNX model")
-            field, kind = tag >> 3, tag & 7
-            start, at = _value(content, at, end, kind)
-            if refused := _REFUSED.get((message, field)):
-                raise ScoringError(f"the graph holds {refused}")
-            if kind != _BYTES:
-                continue
-            if _DOMAIN.get(message) == field and content[start:at] not in DOMAINS:
-                raise ScoringError("the graph holds operators of an unknown domain")
-            if field in _INSIDE[message]:
-                todo.append((_INSIDE[message][field], start, at))
+        for node in todo.pop().nodes:
+            operators.check(node.domain, node.name, onnxruntime)
+            ensembles.check(node)
+            _check_inputs(node)
+            _check_equation(node)
+            todo.extend(node.graphs())
+            if node.name in (b"Loop", b"Scan"):
+                _check_bodies(node)
+    return _steady(graph, set()) is not None
 
 
-def _value(content: bytes, at: int, end: int, kind: int) -> tuple[int, int]:
-    """Where the field's value starts and ends."""
-    if kind == _VARINT:
-        return at, _varint(content, at, end)[1]
-    if kind == _BYTES:
-        length, at = _varint(content, at, end)
-    elif kind in {_FIXED64, _FIXED32}:
-        length = 8 if kind == _FIXED64 else 4
-    else:
-        length = end
-    if at + length > end:
-        raise ScoringError("the graph is no ONNX model")
-    return at, at + length
+def _check_inputs(node: reader.Node) -> None:
+    """An input without a name is one that is left out; where it must be there, some operators read it all the same."""
+    optional = _OPTIONAL.get(node.name, 1 if node.name.startswith(b"Reduce") else len(node.inputs))
+    if b"" in node.inputs[:optional]:
+        raise ScoringError(f"the graph holds an operator {node.name.decode()} that lacks an input")
 
 
-def _varint(content: bytes, at: int, end: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= end:
-            break
-        byte = content[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ScoringError("the graph is no ONNX model")
+def _check_equation(node: reader.Node) -> None:
+    """Einsum's equation: onnxruntime reads others without end, or reads inputs that are not there."""
+    if node.name != b"Einsum":
+        return
+    given = node.attributes.get(b"equation")
+    equation = b"" if given is None or given.text is None else given.text
+    terms = equation.partition(b"->")[0].split(b",")
+    if not _EQUATION.fullmatch(equation) or len(terms) != len(node.inputs):
+        raise ScoringError("the graph holds an Einsum whose equation does not fit its inputs")
+
+
+def _check_bodies(node: reader.Node) -> None:
+    """A loop is interrupted between the operators of its body: there must be one that is always run."""
+    for body in node.graphs():
+        made = {name for inner in body.nodes if inner.name != b"Constant" for name in inner.outputs}
+        if not made.intersection(body.outputs):
+            raise ScoringError("the graph holds a loop that computes nothing")
+
+
+def _steady(graph: reader.Graph, around: set[bytes]) -> set[bytes] | None:
+    """The tensors that are the same for any rows of the same number, in a graph whose work is; None in another.
+
+    `around` holds those of the graphs around it, and of its own inputs.
+    """
+    known = around | {b""} | set(graph.constants)
+    for node in graph.nodes:
+        inputs = node.inputs
+        sizes = _SIZES.get(node.name, (1,) if node.name.startswith(b"Reduce") else ())
+        if not known.issuperset(inputs[place] for place in sizes if place < len(inputs)):
+            return None
+        if not all(_steady_body(node, body, known) for body in node.graphs()):
+            return None
+        if node.name in (b"Shape", b"Size") or (not node.graphs() and known.issuperset(inputs)):
+            known.update(node.outputs)
+        else:
+            known.difference_update(node.outputs)
+    return known
+
+
+def _steady_body(node: reader.Node, body: reader.Graph, known: set[bytes]) -> bool:
+    """Whether the graph within an If, Loop or Scan is run as often, and with the same work, for any rows."""
+    around = known.difference(body.inputs)
+    if node.name == b"Loop":
+        if len(node.inputs) < 2 or not node.inputs[0] or not known.issuperset(node.inputs[:2]):
+            return False
+        inside = _steady(body, around.union(body.inputs[:2]))  # the number of the turn, and whether to go on
+        return inside is not None and inside.issuperset(body.outputs[:1])
+    return (node.name == b"Scan" or known.issuperset(node.inputs)) and _steady(body, around) is not None

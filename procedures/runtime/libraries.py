@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import os
 import platform
+import signal
 import stat
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 LIBRARIES = ("numpy", "onnxruntime")
+_SIGNALS = signal.valid_signals()
 
 
 class ScoringError(Exception):
@@ -19,6 +23,19 @@ class ScoringError(Exception):
 
 # PL/Python prints an exception with its module: `pgscore.ScoringError: …`.
 ScoringError.__module__ = "pgscore"
+
+
+@contextlib.contextmanager
+def signals_blocked() -> Iterator[None]:
+    """Within, signals wait; a thread started within never gets one.
+
+    PostgreSQL's handlers must run in its own thread: in another one they would set flags that nobody is woken up for.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def load(folder: str) -> None:
@@ -30,9 +47,11 @@ def load(folder: str) -> None:
     if os.path.isdir(folder) and os.stat(folder).st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ScoringError(f"{folder} may be written to by others than its owner: chmod go-w {folder}")
     sys.path.insert(0, folder)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # else numpy starts a thread for each core
     try:
-        for name in LIBRARIES:
-            importlib.import_module(name)
+        with signals_blocked():
+            for name in LIBRARIES:
+                importlib.import_module(name)
     except Exception as error:
         raise ScoringError(
             f"cannot import numpy and onnxruntime from {folder} in Python {platform.python_version()} "

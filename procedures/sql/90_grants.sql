@@ -36,7 +36,8 @@ BEGIN
         GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA score TO pgscore_scorer;
         GRANT EXECUTE ON FUNCTION
             pgscore.score(text, jsonb),
-            pgscore.resolve(text)
+            pgscore.resolve(text),
+            pgscore.warm_up(text), pgscore.functions_to_warm(text)
         TO pgscore_scorer;
         GRANT EXECUTE ON PROCEDURE pgscore.refresh TO pgscore_scorer;
         GRANT EXECUTE ON FUNCTION
@@ -89,7 +90,9 @@ BEGIN
             pgscore.revoke_model,
             pgscore.grantees,
             pgscore.score(text, jsonb),
-            pgscore.resolve(text)
+            pgscore.resolve(text),
+            pgscore.warm_up(text),
+            pgscore.functions_to_warm(text)
         TO pgscore_deployer;
         GRANT SELECT ON
             pgscore.installation,

@@ -66,7 +66,7 @@ def compiled(name: str, strategy: Strategy | None = None) -> Any:
     ],
 )
 @pytest.mark.parametrize("strategy", list(Strategy))
-def test_a_model_has_the_functions_of_its_kind(
+def test_a_model_has_the_functions_to_warm_its_kind(
     name: str, functions: list[tuple[str, str, str]], strategy: Strategy
 ) -> None:
     artifact = compiled(name, strategy)

@@ -186,7 +186,7 @@ def test_errors_are_one_line_without_values(admin: Any, scorer: Any) -> None:
         "SELECT content FROM pgscore.onnx_graphs",
         "SELECT pgscore.runtime_load()",
         "SELECT pgscore.runtime_fetch('x')",
-        "SELECT pgscore.runtime_add('x', 'x')",
+        "SELECT pgscore.runtime_add('x', 'x', 1)",
         "SELECT pgscore.runtime_row('x', ARRAY[1.0])",
         "SELECT pgscore.runtime_batch('x', 'x', 0)",
         "SELECT pgscore.onnx_row('x', ARRAY[1.0])",

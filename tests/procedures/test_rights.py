@@ -40,6 +40,7 @@ def test_one_model_and_no_other(deployer: Any, cast: Cast) -> None:
     for call in ("score.churn(c)", "score.churn_v1(c)", "pgscore.score('churn', to_jsonb(c))::float8"):
         found = [row[0] for row in query(analyst, f"SELECT {call} FROM customers c ORDER BY id")]
         np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert value(analyst, "SELECT pgscore.warm_up('churn') ->> 'version'") == "1"
     for call in ("score.amount(c)", "pgscore.score('amount', to_jsonb(c))"):
         with pytest.raises(DENIED):
             query(analyst, f"SELECT {call} FROM customers c")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import math
 import os
+import resource
+import signal
 import struct
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +18,17 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from sklearn.ensemble import RandomForestRegressor
 
 from pgscore.compiler import ir
 from pgscore.compiler.backends.onnx import export
+from pgscore.compiler.frontends import to_program
 from pgscore.errors import ServerError, UsageError
 from pgscore.procedures import runtime_install
-from pgscore.procedures.runtime import arrays, graphs, libraries, sessions
+from pgscore.procedures.runtime import arrays, graphs, guard, interrupts, libraries, operators, reader, sessions
 from pgscore.procedures.runtime.libraries import ScoringError
+
+from ..support.hostile_graphs import ENDLESS, parsed
 
 
 def sent(rows: list[list[float | None]], *, oid: int = 701) -> bytes:
@@ -85,7 +93,8 @@ class TestArrays:
             (sent([[1.0, None]])[:-1], "end within"),
             (sent([[1.0, None]])[:-4], "end within"),
             (sent([[1.0, None]]) + b"\0\0\0\0", "end within"),
-            (struct.pack(">iiiiiii", 2, 0, 701, 2**30, 1, 2, 1), "end within"),
+            (struct.pack(">iiiiiii", 2, 0, 701, 2**20, 1, 2, 1), "end within"),
+            (struct.pack(">iiiiiii", 2, 0, 701, 2**30, 1, 2, 1), "at most 1048576 rows"),
             (struct.pack(">iiiiiii", 2, 0, 701, -1, 1, 2, 1), "array_send"),
             (struct.pack(">iiiiiiii", 2, 0, 701, 1, 1, 2, 1, 4) + b"\0\0\0\1", "another length"),
         ],
@@ -93,6 +102,10 @@ class TestArrays:
     def test_anything_else_is_refused(self, data: bytes, message: str) -> None:
         with pytest.raises(ScoringError, match=message):
             arrays.decode(data, 2)
+
+
+def checked(content: bytes, onnxruntime: tuple[int, ...] = operators.CHECKED_SINCE) -> bool:
+    return graphs.check(content, onnxruntime)
 
 
 class TestGraphs:
@@ -104,7 +117,7 @@ class TestGraphs:
 
     def refused(self, model: onnx.ModelProto, message: str) -> None:
         with pytest.raises(ScoringError, match=message):
-            graphs.check(model.SerializeToString())
+            checked(model.SerializeToString())
 
     def external(self) -> onnx.TensorProto:
         tensor = numpy_helper.from_array(np.zeros(3), "w")
@@ -114,13 +127,13 @@ class TestGraphs:
         return tensor
 
     def test_our_own_graphs_pass(self) -> None:
-        graphs.check(graph()[1])
-        graphs.check(self.model().SerializeToString())
+        checked(graph()[1])
+        checked(self.model().SerializeToString())
 
     def test_names_that_look_like_a_danger_pass(self) -> None:
         model = self.model()
         helper.set_model_props(model, {"location": "com.microsoft", "features": '["location", "external_data"]'})
-        graphs.check(model.SerializeToString())
+        checked(model.SerializeToString())
 
     def test_external_data(self) -> None:
         self.refused(self.model(initializers=[self.external()]), "external data")
@@ -149,19 +162,19 @@ class TestGraphs:
         part = b"\x2a" + bytes([len(entry)]) + entry
         content = b"\x3a" + bytes([len(part)]) + part
         with pytest.raises(ScoringError, match="external data"):
-            graphs.check(content)
+            checked(content)
 
     @pytest.mark.parametrize(
         "content", [b"not a model at all", b"\x3a\xff\x01", b"\x80" * 20, b"\x0b", b"\xf8\xff\xff\xff\x7f\x00"]
     )
     def test_not_a_model(self, content: bytes) -> None:
         with pytest.raises(ScoringError, match="no ONNX model"):
-            graphs.check(content)
+            checked(content)
 
     def test_size(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(graphs, "MAX_GRAPH_BYTES", 100)
+        monkeypatch.setattr(reader, "MAX_GRAPH_BYTES", 100)
         with pytest.raises(ScoringError, match="more than the limit of 100"):
-            graphs.check(graph()[1])
+            checked(graph()[1])
 
 
 class TestSessions:
@@ -194,7 +207,7 @@ class TestSessions:
 
     def test_batches_longer_than_a_chunk(self) -> None:
         known, sha256 = self.loaded()
-        n = 2 * sessions.CHUNK_ROWS + 7
+        n = 2 * sessions.MOST_ROWS + 7
         values = np.linspace(-200, 200, n)
         got = known.score_batch(sha256, sent([[value, 0.0] for value in values.tolist()]), 0)
         assert got == [value + 1 if abs(value) <= 100 else None for value in values.tolist()]
@@ -202,9 +215,69 @@ class TestSessions:
         assert known.score_batch(sha256, sent(missing), 1) == [1.0, 0.0, 0.0]
         assert known.score_batch(sha256, sent(missing), 0) == [2.0, 2.0, None]
 
-    def test_a_graph_that_is_not_loaded_gives_an_empty_list(self) -> None:
+    def test_rows_at_once_grow_while_that_is_quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sizes: list[int] = []
+        run = sessions._run
+        monkeypatch.setattr(sessions, "_run", lambda *args: sizes.append(len(args[2])) or run(*args))
+        rows = sent([[0.0, 0.0]] * (sessions.MOST_ROWS + 400))
+        known, sha256 = self.loaded()
+        monkeypatch.setattr(sessions, "QUICK_SECONDS", math.inf)
+        known.score_batch(sha256, rows, 0)
+        assert sizes == [64, 256, 1024, 80]
+        slow, sizes[:] = sessions.Sessions(), []
+        slow.add(*graph(1.0))
+        monkeypatch.setattr(sessions, "QUICK_SECONDS", 0.0)
+        slow.score_batch(sha256, rows, 0)
+        assert sizes == [64] * 22 + [16]
+
+    def test_only_what_may_be_long_is_guarded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A run of as many rows as one that was quick is not; with work that depends on values, every run is."""
+        runs: list[int] = []
+        guarded = sessions.guarded
+        monkeypatch.setattr(sessions, "guarded", lambda *args: runs.append(1) or guarded(*args))
+        monkeypatch.setattr(sessions, "QUICK_SECONDS", math.inf)
+        known, sha256 = self.loaded()
+        assert len(runs) == 1  # to load it
+        for value in range(5):
+            known.score_row(sha256, [float(value), 0.0])
+        assert len(runs) == 2
+        text = "b = Cast<to = 9>(x) i = NonZero(b) s = Shape(i) d = Cast<to = 11>(s) m = ReduceMin(d) y = Add(x, m)"
+        unsteady = parsed(text)
+        other = hashlib.sha256(unsteady).hexdigest()
+        known.add(other, unsteady)
+        for value in range(1, 6):
+            assert known.score_row(other, [float(value)]) == [value + 1.0]
+        assert len(runs) == 2 + 1 + 5
+
+    def test_an_interrupt_asks_to_be_called_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As PostgreSQL does through its flags: an endless run ends, a batch stops, a graph is not loaded."""
+        endless = ENDLESS["its condition stays true"]
+        sha256 = hashlib.sha256(endless).hexdigest()
+        known = sessions.Sessions()
+        known.add(sha256, endless)
+        flag = ctypes.c_int(0)
+        monkeypatch.setattr(interrupts, "_FLAGS", [flag])
+        timer = threading.Timer(0.2, lambda: setattr(flag, "value", 1))
+        timer.start()
+        assert known.score_row(sha256, [1.0]) == []
+        timer.join()
+        assert known.score_batch(sha256, sent([[1.0]]), 0) is None
+        holes: list[list[float | None]] = [[None]]
+        assert known.score_batch(sha256, sent(holes), 0) is None
+        assert threading.active_count() == 1
+        flag.value = 0
+        known.add(*graph(1.0))
+        assert known.score_row(graph(1.0)[0], [1.0, 1.0]) == [2.0, 0.0]
+
+    def test_limits_are_taken_back(self) -> None:
+        before = resource.getrlimit(resource.RLIMIT_AS)
+        self.loaded()
+        assert resource.getrlimit(resource.RLIMIT_AS) == before
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
+
+    def test_a_graph_that_is_not_loaded_asks_to_be_called_again(self) -> None:
         assert sessions.Sessions().score_row("0" * 64, [1.0]) == []
-        assert sessions.Sessions().score_batch("0" * 64, sent([[1.0]]), 0) == []
+        assert sessions.Sessions().score_batch("0" * 64, sent([[1.0]]), 0) is None
 
     def test_wrong_hash(self) -> None:
         with pytest.raises(ScoringError, match="do not have that hash"):
@@ -218,25 +291,40 @@ class TestSessions:
             with pytest.raises(ScoringError, match="has 2 outputs"):
                 known.score_batch(sha256, sent([[1.0, 2.0]]), output)
 
-    def test_the_graph_used_longest_ago_goes_first(self) -> None:
+    def test_the_graph_used_longest_ago_goes_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        megabytes = iter([0, 100] * 3)
+        monkeypatch.setattr(sessions, "resident", lambda: next(megabytes) * 2**20)
         made = [graph(float(offset)) for offset in range(3)]
-        known = sessions.Sessions(cache_bytes=2 * len(made[0][1]) + 10)
-        known.add(*made[0])
-        known.add(*made[1])
+        known = sessions.Sessions()
+        known.add(*made[0], 256)
+        known.add(*made[1], 256)
         assert known.score_row(made[0][0], [1.0, 1.0])
-        known.add(*made[2])
+        known.add(*made[2], 256)
         assert [bool(known.score_row(sha256, [1.0, 1.0])) for sha256, _ in made] == [True, False, True]
+        assert known.memory() == 200 * 2**20
 
     def test_a_graph_larger_than_the_cache_is_kept_alone(self) -> None:
-        known = sessions.Sessions(cache_bytes=10)
+        known = sessions.Sessions()
         for offset in (1.0, 2.0):
             sha256, content = graph(offset)
-            known.add(sha256, content)
+            known.add(sha256, content, 0)
             assert known.score_row(sha256, [1.0, 1.0]) == [1.0 + offset, 0.0]
+            assert known.memory() == known._graphs[sha256].memory
+
+    def test_what_a_forest_holds_in_memory(self) -> None:
+        """A few times its bytes: the count is that of the process, not the file's size."""
+        x = np.random.default_rng(0).normal(size=(4000, 5))
+        content = export(to_program(RandomForestRegressor(20, random_state=0).fit(x, x[:, 0] * x[:, 1])))
+        known = sessions.Sessions()
+        before = guard.resident()
+        known.add(hashlib.sha256(content).hexdigest(), content)
+        grown = guard.resident() - before
+        assert 2 < known.memory() / len(content) < 12
+        assert abs(known.memory() - grown) < 0.2 * grown + 2**20
 
     def test_what_onnxruntime_cannot_load(self) -> None:
         model = onnx.load_from_string(graph()[1])
-        model.graph.node[0].op_type = "NoSuchOperator"
+        model.graph.node[0].op_type = "MatMul"
         content = model.SerializeToString()
         with pytest.raises(ScoringError, match="cannot load graph") as caught:
             sessions.Sessions().add(hashlib.sha256(content).hexdigest(), content)

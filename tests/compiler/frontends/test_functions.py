@@ -38,7 +38,7 @@ def test_every_function(function: Any, validate: bool) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("function", sorted(OF_SPARSE, key=label), ids=label)
-def test_functions_of_a_sparse_matrix(function: Any) -> None:
+def test_functions_to_warm_a_sparse_matrix(function: Any) -> None:
     train = customers()[["contract", "visits"]].fillna(1.0)
     model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), FunctionTransformer(function), MaxAbsScaler())
     assert_parity(model.fit(train), rows_to_score(train))

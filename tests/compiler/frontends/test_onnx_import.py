@@ -187,7 +187,7 @@ def imported(text: str) -> tuple[OnnxModel, ir.Program]:
 
 
 @pytest.mark.parametrize("operator", ["Floor", "Ceil", "Round", "Sign", "Log", "Sin", "Cos"])
-def test_functions_of_float32_round_first(operator: str) -> None:
+def test_functions_to_warm_float32_round_first(operator: str) -> None:
     """The floor of 2.9999999999999996 is 3 where it is read as float32, and the sine of 1e20 is that of its float32."""
     model, program = imported(f"graph (float[rows, 1] x) => (float[rows, 1] y) {{ y = {operator}(x) }}")
     assert not is_opaque(program)

@@ -204,6 +204,36 @@ def _refresh(_connection: Connection, cursor: Any) -> Iterator[Answer]:
         yield State.OK, f"this role may refresh into tables of schema {schema}"
 
 
+def _models(_connection: Connection, cursor: Any) -> Iterator[Answer]:
+    cursor.execute(
+        """
+        SELECT FROM pg_catalog.pg_proc AS p
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+        WHERE n.nspname = 'pgscore' AND p.proname = 'calls_version'
+          AND has_schema_privilege(n.oid, 'USAGE') AND has_function_privilege(p.oid, 'EXECUTE')
+        """
+    )
+    if not cursor.rowcount:
+        yield State.OK, "not looked at: that is for deployers, promoters and monitors"
+        return
+    cursor.execute(
+        """
+        SELECT v.model, v.version, pgscore.calls_version(v.model, v.version, v.functions)
+        FROM pgscore.version_overview AS v
+        WHERE 'live' = ANY (v.aliases)
+        ORDER BY v.model
+        """
+    )
+    found = cursor.fetchall()
+    for model, version, calls in found:
+        if not calls:
+            # Of a dump that began during a promote (docs/operations.md).
+            advice = f"pgscore promote {model} {version}"
+            yield State.PROBLEM, f"score.{model} does not call version {version}, which is live", advice
+    if all(calls for _, _, calls in found):
+        yield State.OK, f"{len(found)} live: score.NAME calls the live version of each" if found else "none yet"
+
+
 def _sql(_connection: Connection, cursor: Any) -> Iterator[Answer]:
     kinds = "linear models, small trees, encoders, k-means"
     yield State.OK, f"inline SQL needs nothing: {kinds}; about 1 µs a row, so tables of any size"
@@ -328,6 +358,7 @@ QUESTIONS: dict[str, Callable[[Connection, Any], Iterator[Answer]]] = {
     "pgscore": _installation,
     "scoring": _scoring,
     "refresh": _refresh,
+    "models": _models,
     "SQL": _sql,
     "plpgsql": _plpgsql,
     "ONNX": _plpython,

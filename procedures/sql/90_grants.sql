@@ -64,7 +64,9 @@ BEGIN
         GRANT USAGE ON SCHEMA pgscore TO pgscore_promoter;
         GRANT SELECT (schema_version, pgscore_version) ON pgscore.installation TO pgscore_promoter;
         GRANT EXECUTE ON FUNCTION
-            pgscore.promote, pgscore.rollback, pgscore.drop_alias, pgscore.grantees
+            pgscore.promote, pgscore.rollback, pgscore.drop_alias, pgscore.grantees,
+            -- For doctor.
+            pgscore.calls_version, pgscore.functions_named, pgscore.function_names
         TO pgscore_promoter;
         GRANT SELECT ON
             pgscore.model_overview,
@@ -92,7 +94,9 @@ BEGIN
             pgscore.score(text, jsonb),
             pgscore.resolve(text),
             pgscore.warm_up(text),
-            pgscore.functions_to_warm(text)
+            pgscore.functions_to_warm(text),
+            -- For doctor.
+            pgscore.calls_version, pgscore.functions_named, pgscore.function_names
         TO pgscore_deployer;
         GRANT SELECT ON
             pgscore.installation,
@@ -107,7 +111,9 @@ BEGIN
     END IF;
     IF to_regrole('pgscore_monitor') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA pgscore TO pgscore_monitor;
-        GRANT EXECUTE ON FUNCTION pgscore.grantees TO pgscore_monitor;
+        GRANT EXECUTE ON FUNCTION
+            pgscore.grantees, pgscore.calls_version, pgscore.functions_named, pgscore.function_names
+        TO pgscore_monitor;
         GRANT SELECT ON
             pgscore.installation,
             pgscore.model_overview,

@@ -15,11 +15,13 @@ from pgscore.procedures.connection import connect
 from pgscore.procedures.deploy import deploy
 from pgscore.procedures.doctor import QUESTIONS, Finding, State, examine
 from pgscore.procedures.install import SCHEMA_VERSION, install
+from pgscore.procedures.lifecycle import promote
 from pgscore.procedures.plpython import statements as plpython
 
 from ..cli.conftest import pgscore
 from ..conftest import require_debian15
 from ..support import servers
+from ..support.roles import login
 from ..support.tiny import classifier, make_customers, opened, query, value
 
 
@@ -221,3 +223,18 @@ def test_the_command_prints_findings_and_json(database: str) -> None:
     assert answer["ok"] is True
     assert {"subject", "state", "found", "advice"} == set(answer["findings"][0])
     assert pgscore("doctor", "--dsn", "postgresql://nobody@127.0.0.1:1/none").code == 3
+
+
+def test_a_moving_function_that_a_restore_has_lost(installed: str) -> None:
+    with opened(installed) as connection:
+        make_customers(connection)
+        for weight in (1.0, 2.0):
+            deploy(connection, classifier(weight), name="churn", table="customers")
+        with login(connection, "pgscore_monitor") as monitor:
+            assert [f.state for f in examine(monitor) if f.subject == "models"] == [State.OK]
+            body = "RETURN score.churn_v2($1)"
+            query(connection, f"CREATE OR REPLACE FUNCTION score.churn(r customers) RETURNS float8 STABLE {body}")
+            [found] = [f for f in examine(monitor) if f.subject == "models"]
+        assert (found.state, found.advice) == (State.PROBLEM, "pgscore promote churn 1")
+        promote(connection, "churn", 1)
+        assert [f.state for f in examine(connection) if f.subject == "models"] == [State.OK]

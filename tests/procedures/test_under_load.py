@@ -62,7 +62,8 @@ SCRIPTS = {
         FROM public.view_{m} AS a JOIN public.expected_{m} AS e USING (id, score) WHERE id = :id;""",
     "function": r"""
         \set id random(1, 5)
-        SELECT 1 / count(*) FROM public.expected_{m} AS e WHERE e.id = :id AND e.score = public.asked_{m}(:id);""",
+        WITH a AS MATERIALIZED (SELECT :id::integer AS id, public.asked_{m}(:id) AS score)
+        SELECT 1 / count(*) FROM a JOIN public.expected_{m} AS e USING (id, score);""",
     "json": r"""
         \set id random(1, 5)
         WITH a AS MATERIALIZED (

@@ -272,17 +272,19 @@ def test_arrays_are_counted_only(connection18: Any) -> None:
 
 def test_numbers_at_the_end_of_the_doubles_fail_no_run(connection18: Any) -> None:
     run(connection18, "CREATE TABLE far AS SELECT id, 1e300 * (id - 5) AS x FROM generate_series(1, 2000) AS id")
-    line = LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0])
-    back = LinearRegression().fit([[0.0], [1.0]], [0.0, -1.0])
-    for model in (line, back):
-        model.feature_names_in_ = np.array(["x"], dtype=object)
-        deployed(connection18, model, name="far", table="far")
+    for slope in (1.0, -1.0, 1e-300):
+        line = LinearRegression().fit(pd.DataFrame({"x": [0.0, 1.0]}), [0.0, slope])
+        deployed(connection18, line, name="far", table="far")
     lifecycle.promote(connection18, "far", 2, alias="next")
     churn_job(connection18, model="far", source="far")
     it = compared(connection18)
     assert (it.mean_live, it.mean_shift, it.max_abs_shift) == (None, None, None)
     assert it.rank_correlation == pytest.approx(-1)
     assert it.ks == ks_2samp(*scores(connection18, "far_v1", "far_v2", "far")).statistic
+    for live, challenger in ((1, 3), (3, 1)):
+        lifecycle.promote(connection18, "far", live)
+        lifecycle.promote(connection18, "far", challenger, alias="next")
+        assert compared(connection18).mean_abs_shift is None
 
 
 def test_no_rows_and_one_score(connection18: Any) -> None:

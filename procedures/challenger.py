@@ -7,7 +7,7 @@ from datetime import datetime
 
 from pgscore.errors import NotFoundError
 
-from .connection import Connection, transaction
+from .connection import Connection, pinned, transaction
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def comparisons(connection: Connection, job: str) -> list[Comparison]:
     Who may not read all comparisons sees those of jobs of their own. Raises NotFoundError for the job.
     """
     names = ", ".join(field.name for field in fields(Comparison))
-    with transaction(connection) as cursor:
+    with transaction(connection) as cursor, pinned(cursor):
         cursor.execute(
             f"SELECT {names} FROM pgscore.challenger_overview WHERE job = %s ORDER BY run_id DESC",  # noqa: S608
             [job],
@@ -73,4 +73,4 @@ def comparisons(connection: Connection, job: str) -> list[Comparison]:
             cursor.execute("SELECT FROM pgscore.freshness WHERE job = %s", [job])
             if cursor.rowcount == 0:
                 raise NotFoundError(f"there is no refresh job {job!r}; see `pgscore refresh list`")
-        return found
+    return found

@@ -22,7 +22,8 @@ CREATE TABLE IF NOT EXISTS pgscore.jobs (
     CONSTRAINT jobs_name_is_plain CHECK (name ~ '^[a-z][a-z0-9_]*$' AND octet_length(name) <= 63),
     CONSTRAINT jobs_has_a_key CHECK (cardinality(key_columns) > 0),
     CONSTRAINT jobs_challenger_is_another_alias CHECK (challenger <> alias),
-    CONSTRAINT jobs_canary_is_a_share CHECK (canary BETWEEN 0 AND 1 AND (canary = 0 OR challenger IS NOT NULL))
+    CONSTRAINT jobs_canary_is_a_share CHECK (canary BETWEEN 0 AND 1),
+    CONSTRAINT jobs_canary_has_a_challenger CHECK (canary = 0 OR challenger IS NOT NULL)
 );
 COMMENT ON TABLE pgscore.jobs IS 'Refresh jobs: which model scores which source into which target';
 COMMENT ON COLUMN pgscore.jobs.job_id IS 'Key';

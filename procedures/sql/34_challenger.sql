@@ -273,7 +273,8 @@ FROM pgscore.comparisons AS c
 JOIN pgscore.runs AS r USING (run_id)
 JOIN pgscore.jobs AS j USING (job_id)
 JOIN pgscore.models AS m USING (model_id)
-WHERE has_table_privilege('pgscore.comparisons', 'SELECT')
+WHERE has_table_privilege('pgscore.model_overview', 'SELECT')
    OR coalesce(pg_has_role(to_regrole(quote_ident(j.owner)), 'MEMBER'), false);
 COMMENT ON VIEW pgscore.challenger_overview IS
-    'How challengers scored beside live, run by run: of all jobs for who may read pgscore.comparisons, else of one''s own';
+    'How challengers scored beside live, run by run: of all jobs for who may read the other overviews, else of '
+    'jobs of one''s own';

@@ -81,8 +81,7 @@ BEGIN
             pgscore.history_overview,
             pgscore.grant_overview,
             pgscore.freshness,
-            pgscore.challenger_overview,
-            pgscore.comparisons
+            pgscore.challenger_overview
         TO pgscore_promoter;
     END IF;
     IF to_regrole('pgscore_deployer') IS NOT NULL THEN
@@ -113,7 +112,6 @@ BEGIN
             pgscore.grant_overview,
             pgscore.freshness,
             pgscore.challenger_overview,
-            pgscore.comparisons,
             -- For verify.
             pgscore.models, pgscore.versions, pgscore.aliases, pgscore.parity_cases
         TO pgscore_deployer;
@@ -129,7 +127,6 @@ BEGIN
             pgscore.grant_overview,
             pgscore.freshness,
             pgscore.challenger_overview,
-            pgscore.comparisons,
             pgscore.jobs,
             pgscore.runs
         TO pgscore_monitor;

@@ -78,4 +78,5 @@ ALTER TABLE pgscore.jobs
     ADD COLUMN challenger text,
     ADD COLUMN canary double precision NOT NULL DEFAULT 0,
     ADD CONSTRAINT jobs_challenger_is_another_alias CHECK (challenger <> alias),
-    ADD CONSTRAINT jobs_canary_is_a_share CHECK (canary BETWEEN 0 AND 1 AND (canary = 0 OR challenger IS NOT NULL));
+    ADD CONSTRAINT jobs_canary_is_a_share CHECK (canary BETWEEN 0 AND 1),
+    ADD CONSTRAINT jobs_canary_has_a_challenger CHECK (canary = 0 OR challenger IS NOT NULL);

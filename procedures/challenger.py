@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 
 from pgscore.errors import NotFoundError
 
-from .connection import Connection, pinned, transaction
+from .catalog import read
+from .connection import Connection, transaction
+from .refresh import list_jobs
 
 
 @dataclass(frozen=True)
@@ -62,15 +64,7 @@ def comparisons(connection: Connection, job: str) -> list[Comparison]:
 
     Who may not read all comparisons sees those of jobs of their own. Raises NotFoundError for the job.
     """
-    names = ", ".join(field.name for field in fields(Comparison))
-    with transaction(connection) as cursor, pinned(cursor):
-        cursor.execute(
-            f"SELECT {names} FROM pgscore.challenger_overview WHERE job = %s ORDER BY run_id DESC",  # noqa: S608
-            [job],
-        )
-        found = [Comparison(*row) for row in cursor.fetchall()]
-        if not found:
-            cursor.execute("SELECT FROM pgscore.freshness WHERE job = %s", [job])
-            if cursor.rowcount == 0:
-                raise NotFoundError(f"there is no refresh job {job!r}; see `pgscore refresh list`")
+    found = read(connection, Comparison, "challenger_overview", "WHERE job = %s ORDER BY run_id DESC", (job,))
+    if not found and job not in {known.job for known in list_jobs(connection)}:
+        raise NotFoundError(f"there is no refresh job {job!r}; see `pgscore refresh list`")
     return found

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import psycopg2
 import pytest
-from scipy.stats import ks_2samp, spearmanr
+from scipy.stats import ks_2samp
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LinearRegression
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from pgscore.compiler.artifact import Strategy
-from pgscore.errors import InvalidNameError, NotFoundError, RefusedError, RightsError, SignatureError
 from pgscore.procedures import lifecycle
-from pgscore.procedures.challenger import Comparison, comparisons, set_challenger
-from pgscore.procedures.connection import connect
+from pgscore.procedures.challenger import comparisons, set_challenger
 from pgscore.procedures.install import install
-from pgscore.procedures.refresh import create_job, drop_job, run_job, status
+from pgscore.procedures.refresh import create_job, run_job
 
+from ..support.challenging import FIGURES, check, compared, same_side, scores, strict_model
 from ..support.refreshing import (
     NUMBERS,
     N,
@@ -34,90 +29,20 @@ from ..support.refreshing import (
     connection,
     connection15,
     connection18,
-    counts,
     customers,
     deployed,
     fetch,
     run,
     tier_model,
 )
-from ..support.roles import login
 
 __all__ = ["connection", "connection15", "connection18"]
-
-FIGURES = (
-    "mean_live", "mean_challenger", "mean_shift", "mean_abs_shift", "max_abs_shift", "ks", "rank_correlation",
-    "overlap_top_1pct", "overlap_top_10pct",
-)  # fmt: skip
-
-
-def strict_model() -> Any:
-    """Refuses a missing charge, which churn_model fills."""
-    frame = customers().dropna()
-    return LogisticRegression(max_iter=1000).fit(frame[NUMBERS], frame.tenure < 30)
 
 
 def small_tree(depth: int) -> Any:
     """A regressor of few values, so that most scores are ties."""
     frame = customers().dropna()
     return DecisionTreeRegressor(max_depth=depth, random_state=0).fit(frame[NUMBERS], frame.charge + frame.tenure)
-
-
-def compared(connection: Any, canary: float = 0) -> Comparison:
-    """The comparison of a run of job `daily`, with what alias `next` means as its challenger."""
-    set_challenger(connection, "daily", "next", canary)
-    run_job(connection, "daily")
-    return comparisons(connection, "daily")[0]
-
-
-def scores(connection: Any, first: str, second: str, source: str = "customers", key: str = "id") -> tuple[Any, Any]:
-    """What two functions give for each row of the source, in the order of the key; NULL where they refuse it."""
-    rows = fetch(connection, f"SELECT score.{first}(r), score.{second}(r) FROM {source} r ORDER BY {key}")
-    return [row[0] for row in rows], [row[1] for row in rows]
-
-
-def expected(live: Any, challenger: Any) -> dict[str, float]:
-    """The figures of two lists of scores in the order of their keys; None is a refused row."""
-    pairs = np.array([(a, b) for a, b in zip(live, challenger, strict=True) if a is not None and b is not None])
-    a, b = pairs.T
-    shift = b - a
-    return {
-        "mean_live": a.mean(),
-        "mean_challenger": b.mean(),
-        "mean_shift": shift.mean(),
-        "mean_abs_shift": np.abs(shift).mean(),
-        "max_abs_shift": np.abs(shift).max(),
-        "ks": ks_2samp(a, b, method="asymp").statistic,
-        "rank_correlation": spearmanr(a, b).statistic,
-        "overlap_top_1pct": overlap(a, b, 0.01),
-        "overlap_top_10pct": overlap(a, b, 0.1),
-    }
-
-
-def overlap(a: Any, b: Any, share: float) -> float:
-    size = int(np.ceil(round(len(a) * share, 6)))
-    # A stable sort leaves ties in the order of the key.
-    first, second = (set(np.argsort(-scores, kind="stable")[:size]) for scores in (a, b))
-    return len(first & second) / size
-
-
-def check(it: Comparison, live: Any, challenger: Any) -> None:
-    """Holds the figures of numbers against numpy's and scipy's, and the counts of refused rows against the rows."""
-    for name, figure in expected(live, challenger).items():
-        np.testing.assert_allclose(getattr(it, name), figure, rtol=1e-10, atol=1e-13, err_msg=name)
-    pairs = list(zip(live, challenger, strict=True))
-    assert it.rows == len(pairs)
-    assert it.both_refused == sum(a is None and b is None for a, b in pairs)
-    assert it.only_live_refused == sum(a is None and b is not None for a, b in pairs)
-    assert it.only_challenger_refused == sum(a is not None and b is None for a, b in pairs)
-
-
-def same_side(live: Any, challenger: Any, limit: float = 0.5) -> float:
-    pairs = [(a > limit, b > limit) for a, b in zip(live, challenger, strict=True) if a is not None and b is not None]
-    return sum(a == b for a, b in pairs) / len(pairs)
-
-
-# The figures.
 
 
 @pytest.mark.parametrize("strategies", ["sql sql", "sql plpgsql", "plpgsql sql"])
@@ -312,297 +237,3 @@ def test_both_score_the_very_same_rows(connection15: Any, runtime_folder: Path, 
     assert it.max_abs_shift is not None
     assert it.max_abs_shift < 1e-12
     assert (it.agreement, it.overlap_top_10pct) == (1, 1)
-
-
-# The canary.
-
-
-def cohort(connection: Any, version: int = 2) -> set[Any]:
-    return {key for (key,) in fetch(connection, f"SELECT id FROM scores WHERE model_version = {version}")}
-
-
-def test_a_canary_grows_and_never_swaps(connection: Any) -> None:
-    lifecycle.promote(connection, "churn", 2, alias="next")
-    churn_job(connection)
-    live, challenger = scores(connection, "churn_v1", "churn_v2")
-    before: set[Any] = set()
-    for share in (0, 0.05, 0.2, 0.6, 1):
-        it = compared(connection, share)
-        inside = cohort(connection)
-        assert before <= inside
-        assert len(inside) == it.canary_rows
-        assert abs(len(inside) - N * share) <= 4 * np.sqrt(N * share * (1 - share))
-        found = [score for (score,) in fetch(connection, "SELECT score FROM scores ORDER BY id")]
-        assert found == [challenger[i] if i in inside else live[i] for i in range(N)]
-        assert status(connection)[0].state == "fresh"
-        check(it, live, challenger)
-        assert counts(run_job(connection, "daily")) == (N, 0, 0, 0), "the same keys again"
-        before = inside
-    assert len(before) == N
-
-
-def test_the_canary_is_the_documented_formula_on_every_server(connection15: Any, connection18: Any) -> None:
-    found = []
-    for one in (connection15, connection18):
-        lifecycle.promote(one, "churn", 2, alias="next")
-        churn_job(one)
-        compared(one, 0.3)
-        hashed = "hash_record_extended(ROW(id), hashtextextended('churn', 0))"
-        formula = f"SELECT id FROM scores WHERE {hashed} & 9007199254740991 < 0.3 * 9007199254740992"
-        assert cohort(one) == {key for (key,) in fetch(one, formula)}
-        found.append(cohort(one))
-    assert found[0] == found[1]
-    assert sorted(found[0])[:5] == [3, 4, 10, 29, 34]
-
-
-def test_another_model_has_another_canary_and_a_wider_key_the_same(connection18: Any) -> None:
-    cohorts = []
-    for name in ("churn", "twin"):
-        if name == "twin":
-            deployed(connection18, churn_model(), name=name)
-            deployed(connection18, churn_model(C=0.01), name=name)
-        lifecycle.promote(connection18, name, 2, alias="next")
-        churn_job(connection18, model=name)
-        compared(connection18, 0.5)
-        cohorts.append(cohort(connection18))
-        drop_job(connection18, "daily")
-        run(connection18, "DROP TABLE scores")
-    assert 0.4 * N / 2 < len(cohorts[0] & cohorts[1]) < 0.6 * N / 2
-    run(connection18, "CREATE VIEW wide AS SELECT id::bigint, tenure, charge, plan FROM customers")
-    churn_job(connection18, source="wide")
-    compared(connection18, 0.5)
-    assert cohort(connection18) == cohorts[0]
-
-
-def test_a_session_does_not_move_the_canary(connection18: Any) -> None:
-    """Times and numbers are hashed, not their text."""
-    lifecycle.promote(connection18, "churn", 2, alias="next")
-    run(
-        connection18,
-        "CREATE VIEW timed AS SELECT 'epoch'::timestamptz + id * interval '1 hour' AS at, id / 3.0::float8 AS place,"
-        " tenure, charge, plan FROM customers",
-    )
-    churn_job(connection18, source="timed", keys=["at", "place"])
-    compared(connection18, 0.5)
-    run(connection18, "SET TimeZone = 'Asia/Kolkata'; SET DateStyle = 'German'; SET extra_float_digits = -10")
-    assert counts(run_job(connection18, "daily")) == (N, 0, 0, 0)
-
-
-def test_a_canary_row_that_the_challenger_refuses_is_null(connection18: Any) -> None:
-    deployed(connection18, strict_model())
-    lifecycle.promote(connection18, "churn", 3, alias="next")
-    churn_job(connection18)
-    set_challenger(connection18, "daily", "next", 0.5)
-    refused = run_job(connection18, "daily").refused
-    found = fetch(connection18, "SELECT id FROM scores WHERE score IS NULL")
-    assert 0 < len(found) == refused < 60
-    assert {key for (key,) in found} <= cohort(connection18, 3)
-
-
-def test_a_key_that_cannot_be_hashed_is_refused_a_canary(connection18: Any) -> None:
-    lifecycle.promote(connection18, "churn", 2, alias="next")
-    run(connection18, "CREATE VIEW priced AS SELECT id::money AS price, tenure, charge, plan FROM customers")
-    churn_job(connection18, source="priced", keys=["price"])
-    with pytest.raises(SignatureError, match=r"the key of public.priced takes no canary: .*money"):
-        set_challenger(connection18, "daily", "next", 0.1)
-    assert compared(connection18).rows == N
-
-
-# The life of a challenger.
-
-
-def test_a_promoted_challenger_has_the_whole_table_and_a_rollback_parts_it_again(connection: Any) -> None:
-    lifecycle.promote(connection, "churn", 2, alias="next")
-    churn_job(connection)
-    compared(connection, 0.2)
-    inside = cohort(connection)
-    assert status(connection)[0].challenger_state == "compared"
-    lifecycle.promote(connection, "churn", 2)
-    assert (status(connection)[0].state, status(connection)[0].challenger_state) == ("behind", "same version")
-    assert counts(run_job(connection, "daily")) == (N, 0, N - len(inside), 0)
-    assert cohort(connection) == set(range(N))
-    assert status(connection)[0].fresh
-    assert len(comparisons(connection, "daily")) == 1, "nothing to compare"
-    lifecycle.rollback(connection, "churn")
-    assert status(connection)[0].state == "behind"
-    assert status(connection)[0].challenger_state == "not compared yet"
-    assert counts(run_job(connection, "daily")) == (N, 0, N - len(inside), 0)
-    assert cohort(connection) == inside
-    assert [it.run_id for it in comparisons(connection, "daily")] == [3, 1]
-
-
-def test_without_a_version_runs_go_on_with_live_alone(connection18: Any) -> None:
-    create_job(
-        connection18,
-        "daily",
-        model="churn",
-        source="customers",
-        keys=["id"],
-        target="scores",
-        challenger="next",
-        canary=0.5,
-    )
-    assert set_challenger(connection18, "daily", "next", 0.5) is None
-    assert run_job(connection18, "daily").version == 1
-    assert cohort(connection18, 1) == set(range(N))
-    assert comparisons(connection18, "daily") == []
-    (job,) = status(connection18)
-    assert (job.state, job.challenger, job.canary, job.challenger_state) == ("fresh", "next", 0.5, "no challenger")
-    lifecycle.promote(connection18, "churn", 2, alias="next")
-    assert status(connection18)[0].challenger_state == "not compared yet"
-    run_job(connection18, "daily")
-    assert len(comparisons(connection18, "daily")) == 1
-    assert set_challenger(connection18, "daily", None) is None
-    (job,) = status(connection18)
-    assert (job.challenger, job.canary, job.challenger_state) == (None, 0, None)
-    run_job(connection18, "daily")
-    assert cohort(connection18) == set()
-    assert len(comparisons(connection18, "daily")) == 1, "what was found stays"
-    drop_job(connection18, "daily")
-    assert fetch(connection18, "SELECT count(*) FROM pgscore.comparisons") == [(0,)]
-
-
-def test_another_result_is_refused_when_set_and_when_run(connection: Any) -> None:
-    deployed(connection, tier_model())
-    lifecycle.promote(connection, "churn", 3, alias="next")
-    churn_job(connection)
-    message = "cannot compare churn_v1, which gives double precision, with its challenger churn_v3, which gives text"
-    with pytest.raises(SignatureError, match=message):
-        set_challenger(connection, "daily", "next")
-    assert status(connection)[0].challenger is None
-    lifecycle.promote(connection, "churn", 2, alias="next")
-    compared(connection, 0.5)
-    before = fetch(connection, "SELECT * FROM scores ORDER BY id")
-    lifecycle.promote(connection, "churn", 3, alias="next")
-    with pytest.raises(SignatureError, match=message):
-        run_job(connection, "daily")
-    assert fetch(connection, "SELECT * FROM scores ORDER BY id") == before
-    (job,) = status(connection)
-    assert job.state == "failed"
-    assert "cannot compare" in str(job.error)
-    assert len(comparisons(connection, "daily")) == 1
-
-
-def test_a_challenger_that_reads_another_column_is_refused(connection18: Any) -> None:
-    run(connection18, "CREATE VIEW narrow AS SELECT id, tenure, charge FROM customers")
-    deployed(connection18, strict_model(), name="strict")
-    deployed(connection18, churn_model(), name="strict")
-    lifecycle.promote(connection18, "strict", 2, alias="next")
-    churn_job(connection18, model="strict", source="narrow")
-    with pytest.raises(SignatureError, match=r"public.narrow has no column plan, which strict_v2 reads"):
-        set_challenger(connection18, "daily", "next")
-
-
-@pytest.mark.parametrize(
-    ("given", "error", "message"),
-    [
-        (("nightly", "next"), NotFoundError, "there is no refresh job 'nightly'"),
-        (("daily", "live"), RefusedError, "scores with alias live already"),
-        (("daily", "the next"), InvalidNameError, "no name for an alias"),
-        (("daily", "next", 1.01), SignatureError, "between 0 and 1"),
-        (("daily", "next", -0.01), SignatureError, "between 0 and 1"),
-        (("daily", "next", float("nan")), SignatureError, "between 0 and 1"),
-    ],
-)
-def test_what_makes_no_challenger(connection18: Any, given: Any, error: type[Exception], message: str) -> None:
-    churn_job(connection18)
-    with pytest.raises(error, match=message):
-        set_challenger(connection18, *given)
-    assert fetch(connection18, "SELECT challenger, canary FROM pgscore.jobs") == [(None, 0)]
-
-
-def test_no_such_job(connection18: Any) -> None:
-    with pytest.raises(NotFoundError, match="there is no refresh job 'nightly'"):
-        comparisons(connection18, "nightly")
-
-
-def test_the_alias_of_a_challenger_is_not_dropped(connection: Any) -> None:
-    lifecycle.promote(connection, "churn", 2, alias="next")
-    churn_job(connection)
-    set_challenger(connection, "daily", "next")
-    with pytest.raises(RefusedError, match="alias next of model churn is used by refresh job daily"):
-        lifecycle.drop_alias(connection, "churn", "next")
-    with pytest.raises(RefusedError, match="it is next"):
-        lifecycle.drop(connection, "churn", 2)
-    set_challenger(connection, "daily", None)
-    lifecycle.drop_alias(connection, "churn", "next")
-
-
-def test_promotes_meanwhile_change_nothing_in_a_run(connection: Any) -> None:
-    lifecycle.promote(connection, "churn", 2, alias="next")
-    run(connection, "CREATE VIEW slow AS SELECT c.* FROM customers AS c CROSS JOIN (SELECT pg_sleep(1.5)) AS waited")
-    churn_job(connection, source="slow")
-    set_challenger(connection, "daily", "next", 0.4)
-    thread = threading.Thread(target=run_job, args=(connection, "daily"))
-    thread.start()
-    other = connect(connection.dsn)
-    while fetch(other, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == [(0,)]:
-        assert thread.is_alive()
-        time.sleep(0.02)
-    lifecycle.promote(other, "churn", 2)
-    lifecycle.promote(other, "churn", 1, alias="next")
-    thread.join()
-    other.close()
-    (it,) = comparisons(connection, "daily")
-    assert (it.version, it.challenger_version) == (1, 2)
-    live, challenger = scores(connection, "churn_v1", "churn_v2")
-    check(it, live, challenger)
-    inside = cohort(connection)
-    found = [score for (score,) in fetch(connection, "SELECT score FROM scores ORDER BY id")]
-    assert found == [challenger[i] if i in inside else live[i] for i in range(N)]
-    assert [(job.state, job.challenger_state) for job in status(connection)] == [("behind", "not compared yet")]
-
-
-# Rights.
-
-
-@pytest.fixture
-def analyst(connection: Any) -> Iterator[Any]:
-    """A scorer who may read customers and has a schema of their own, and whose job `theirs` has a challenger."""
-    with login(connection, "pgscore_scorer") as other:
-        name = other.info.user
-        run(connection, f"GRANT SELECT ON customers TO {name}; CREATE SCHEMA lab AUTHORIZATION {name}")
-        lifecycle.promote(connection, "churn", 2, alias="next")
-        create_job(other, "theirs", model="churn", source="customers", keys=["id"], target="lab.scores")
-        yield other
-        run(connection, "DROP SCHEMA lab CASCADE")
-
-
-def test_a_scorer_challenges_in_jobs_of_their_own_and_sees_those_alone(connection: Any, analyst: Any) -> None:
-    churn_job(connection)
-    compared(connection)
-    assert set_challenger(analyst, "theirs", "next", 0.1) == 2
-    assert run_job(analyst, "theirs").inserted == N
-    (it,) = comparisons(analyst, "theirs")
-    check(it, *scores(connection, "churn_v1", "churn_v2"))
-    assert comparisons(analyst, "daily") == []
-    assert len(comparisons(connection, "theirs")) == 1
-    with pytest.raises(RightsError, match="may not use refresh job daily"):
-        set_challenger(analyst, "daily", "next", 0.5)
-    for statement in (
-        "SELECT * FROM pgscore.comparisons",
-        "DELETE FROM pgscore.comparisons",
-        "UPDATE pgscore.jobs SET canary = 1",
-    ):
-        with analyst, analyst.cursor() as cursor, pytest.raises(psycopg2.errors.InsufficientPrivilege):
-            cursor.execute(statement)
-    foreign = f"""
-        SELECT pgscore.record_comparison('theirs', (
-            SELECT c FROM jsonb_populate_record(NULL::pgscore.comparisons, '{{"run_id": {it.run_id - 1}}}') AS c))"""
-    run(analyst, foreign)
-    assert len(comparisons(connection, "daily")) == 1, "another's run gets no comparison"
-
-
-@pytest.mark.parametrize("role", ["promoter", "deployer", "monitor"])
-def test_who_reads_all_comparisons(connection: Any, analyst: Any, role: str) -> None:
-    set_challenger(analyst, "theirs", "next")
-    run_job(analyst, "theirs")
-    with login(connection, f"pgscore_{role}") as reader:
-        assert len(comparisons(reader, "theirs")) == 1
-        with reader, reader.cursor() as cursor, pytest.raises(psycopg2.errors.InsufficientPrivilege):
-            cursor.execute("SELECT pgscore.set_challenger('theirs', 'next', 1)")
-
-
-def test_who_has_no_role_reads_none(connection: Any, analyst: Any) -> None:
-    with login(connection) as nobody, nobody.cursor() as cursor, pytest.raises(psycopg2.errors.InsufficientPrivilege):
-        cursor.execute("SELECT * FROM pgscore.challenger_overview")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pgscore.compiler.load import LoadedModel as LoadedModel
     from pgscore.compiler.load import load_model as load_model
     from pgscore.errors import PgscoreError as PgscoreError
+    from pgscore.procedures.challenger import comparisons as comparisons
+    from pgscore.procedures.challenger import set_challenger as set_challenger
     from pgscore.procedures.connection import connect as connect
     from pgscore.procedures.deploy import Deployment as Deployment
     from pgscore.procedures.deploy import deploy as deploy
@@ -64,6 +66,7 @@ _HOME = {
     "Strategy": "compiler.artifact",
     "apply_project": "procedures.project_apply",
     "build": "compiler.build",
+    "comparisons": "procedures.challenger",
     "connect": "procedures.connection",
     "create_job": "procedures.refresh",
     "default_parameters": "compiler.build",
@@ -81,6 +84,7 @@ _HOME = {
     "read_project": "procedures.project",
     "rollback": "procedures.lifecycle",
     "run_job": "procedures.refresh",
+    "set_challenger": "procedures.challenger",
     "show": "procedures.lifecycle",
     "status": "procedures.refresh",
     "to_program": "compiler.frontends",

@@ -49,6 +49,9 @@ class Freshness:
     target: str
     mode: str
     error: str | None
+    challenger: str | None
+    canary: float
+    challenger_state: str | None
 
     @property
     def fresh(self) -> bool:
@@ -67,12 +70,15 @@ def create_job(  # noqa: PLR0913
     alias: str = "live",
     mode: str = "full",
     replace: bool = False,
+    challenger: str | None = None,
+    canary: float = 0,
 ) -> None:
     """Creates a job: `model` scores every row of `source` into `target`, row by row of `keys`.
 
     A `target` without a schema goes to the first schema of the search_path; it is created where it does not exist.
     `replace` first drops the job of that name, with the record of its runs; its table stays.
-    Raises NotFoundError, SignatureError, InvalidNameError, RefusedError or RightsError; nothing is changed then.
+    `challenger` and `canary` are those of `set_challenger`. Raises NotFoundError, SignatureError, InvalidNameError,
+    RefusedError or RightsError; nothing is changed then.
     """
     with transaction(connection) as cursor:
         cursor.execute("SELECT pg_catalog.to_regclass(%s)::pg_catalog.oid, pg_catalog.current_schema()", [source])
@@ -88,6 +94,8 @@ def create_job(  # noqa: PLR0913
                 "SELECT pgscore.create_refresh(%s, %s, %s::oid::regclass, %s::text[], %s, %s, %s)",
                 [job, model, oid, list(keys), target, alias, mode],
             )
+            if challenger is not None:
+                cursor.execute("SELECT pgscore.set_challenger(%s, %s, %s)", [job, challenger, canary])
 
 
 def run_job(connection: Connection, job: str, progress: Callable[[str], None] = lambda _: None) -> RunResult:
@@ -135,7 +143,7 @@ def status(connection: Connection) -> list[Freshness]:
         cursor.execute(
             """
             SELECT job, state, model, alias, version, current_version, refreshed_at, age, rows, refused,
-                   source, keys, target, mode, error
+                   source, keys, target, mode, error, challenger, canary, challenger_state
             FROM pgscore.freshness
             ORDER BY job
             """

@@ -22,6 +22,7 @@ Trust = Annotated[
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.")]
 ModelVersion = Annotated[str, typer.Argument(metavar="NAME[@V]", help="The model's name, with a version: `churn@3`.")]
 Alias = Annotated[str, typer.Option("--alias", metavar="ALIAS", help="The alias that moves.")]
+JobName = Annotated[str, typer.Argument(metavar="JOB", help="The job's name.")]
 Why = Annotated[str | None, typer.Option("--why", metavar="TEXT", help="The reason, for the history.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the SQL, for `psql -f -`; change nothing.")]
 Table = Annotated[str, typer.Option("--table", metavar="TABLE", help="The table or view whose rows the model scores.")]

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from . import output
+from .challenger import Canary, Challenger, challenge, check_canary, compare
 from .command import Reply, Session, command
-from .options import Alias
+from .options import Alias, JobName
 from .replies import plain, rows
 
 PANEL = "Prediction tables"
-
-JobName = Annotated[str, typer.Argument(metavar="JOB", help="The job's name.")]
 
 
 def register(app: typer.Typer) -> None:
     """Adds this group to the application."""
     jobs = typer.Typer(help="Jobs that fill prediction tables. From psql: CALL pgscore.refresh('JOB').")
-    for name, function in (("create", create), ("run", run), ("list", list_jobs), ("drop", drop)):
+    for name, function in (
+        ("create", create),
+        ("run", run),
+        ("list", list_jobs),
+        ("challenge", challenge),
+        ("compare", compare),
+        ("drop", drop),
+    ):
         command(jobs, name)(function)
     app.add_typer(jobs, name="refresh", rich_help_panel=PANEL)
     command(app, "status", panel=PANEL)(status)
@@ -35,13 +41,18 @@ def create(  # noqa: PLR0913, PLR0917 (its options)
     key: Annotated[list[str], typer.Option("--key", metavar="COLUMN", help="A column of its key; repeatable.")],
     target: Annotated[str, typer.Option("--into", metavar="TABLE", help="The prediction table.")],
     alias: Alias = "live",
+    challenger: Challenger = None,
+    canary: Canary = 0,
 ) -> Reply:
     """Create a job: score every row of a table into a prediction table."""
+    check_canary(challenger, canary)
     from pgscore.procedures.refresh import create_job
 
+    chosen: dict[str, Any] = {"model": model, "alias": alias, "source": source, "keys": key, "target": target}
+    chosen |= {"challenger": challenger, "canary": canary}
     with session.connection() as connection:
-        create_job(connection, job, model=model, source=source, keys=key, target=target, alias=alias)
-    data = {"job": job, "model": model, "alias": alias, "source": source, "keys": key, "target": target}
+        create_job(connection, job, **chosen)
+    data = {"job": job, **chosen}
     return Reply(data, lambda console: console.print(f"Created {job}: {source} through {model} into {target}"))
 
 
@@ -100,6 +111,10 @@ def status(session: Session) -> Reply:
             for job in jobs
         ]
         header = ["job", "state", "table", "rows", "version", "current", "age", "error"]
+        if any(job.challenger for job in jobs):
+            header.append("challenger")
+            for line, job in zip(lines, jobs, strict=True):
+                line.append(job.challenger and f"{job.challenger}: {job.challenger_state}")
         console.print(output.table(header, lines))
 
     return Reply(data, show, exit_code=0 if fresh else 1)

@@ -119,12 +119,12 @@ BEGIN
     END IF;
     SELECT string_agg(j.name, ', ' ORDER BY j.name) INTO jobs
     FROM pgscore.jobs AS j
-    WHERE j.model_id = held AND j.alias = drop_alias.alias;
+    WHERE j.model_id = held AND drop_alias.alias IN (j.alias, j.challenger);
     IF jobs IS NOT NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'PS002',
             MESSAGE = format('alias %s of model %s is used by refresh job %s', alias, model, jobs),
-            HINT = 'drop the job first';
+            HINT = 'drop the job first, or give it another challenger: SELECT pgscore.set_challenger(…)';
     END IF;
     DELETE FROM pgscore.aliases AS a
     USING pgscore.versions AS v

@@ -17,8 +17,13 @@ CREATE TABLE IF NOT EXISTS pgscore.jobs (
     owner       text NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT now(),
     created_by  text NOT NULL DEFAULT session_user,
+    challenger  text,
+    canary      double precision NOT NULL DEFAULT 0,
     CONSTRAINT jobs_name_is_plain CHECK (name ~ '^[a-z][a-z0-9_]*$' AND octet_length(name) <= 63),
-    CONSTRAINT jobs_has_a_key CHECK (cardinality(key_columns) > 0)
+    CONSTRAINT jobs_has_a_key CHECK (cardinality(key_columns) > 0),
+    CONSTRAINT jobs_challenger_is_another_alias CHECK (challenger <> alias),
+    CONSTRAINT jobs_canary_is_a_share CHECK (canary BETWEEN 0 AND 1),
+    CONSTRAINT jobs_canary_has_a_challenger CHECK (canary = 0 OR challenger IS NOT NULL)
 );
 COMMENT ON TABLE pgscore.jobs IS 'Refresh jobs: which model scores which source into which target';
 COMMENT ON COLUMN pgscore.jobs.job_id IS 'Key';
@@ -32,6 +37,8 @@ COMMENT ON COLUMN pgscore.jobs.mode IS 'full: each run scores every row';
 COMMENT ON COLUMN pgscore.jobs.owner IS 'The role that created it; its members run and drop it';
 COMMENT ON COLUMN pgscore.jobs.created_at IS 'When it was created';
 COMMENT ON COLUMN pgscore.jobs.created_by IS 'Who created it: the role that logged in';
+COMMENT ON COLUMN pgscore.jobs.challenger IS 'The alias whose version is scored beside alias''s and compared; NULL: none';
+COMMENT ON COLUMN pgscore.jobs.canary IS 'The share of the keys whose score in the target is the challenger''s; 0: none';
 
 CREATE TABLE IF NOT EXISTS pgscore.runs (
     run_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -68,6 +75,55 @@ COMMENT ON COLUMN pgscore.runs.rows_refused IS 'Rows that the model takes not: t
 COMMENT ON COLUMN pgscore.runs.error IS 'Why it failed';
 COMMENT ON COLUMN pgscore.runs.by IS 'Who ran it: the role that logged in';
 
+CREATE TABLE IF NOT EXISTS pgscore.comparisons (
+    run_id                  bigint PRIMARY KEY
+                            CONSTRAINT comparisons_run_exists REFERENCES pgscore.runs (run_id) ON DELETE CASCADE,
+    challenger              text NOT NULL,
+    version                 integer NOT NULL,
+    challenger_version      integer NOT NULL,
+    canary                  double precision NOT NULL,
+    canary_rows             bigint NOT NULL,
+    rows                    bigint NOT NULL,
+    both_refused            bigint NOT NULL,
+    only_live_refused       bigint NOT NULL,
+    only_challenger_refused bigint NOT NULL,
+    agreement               double precision,
+    mean_live               double precision,
+    mean_challenger         double precision,
+    mean_shift              double precision,
+    mean_abs_shift          double precision,
+    max_abs_shift           double precision,
+    ks                      double precision,
+    rank_correlation        double precision,
+    overlap_top_1pct        double precision,
+    overlap_top_10pct       double precision,
+    CONSTRAINT comparisons_has_two_versions CHECK (version <> challenger_version)
+);
+COMMENT ON TABLE pgscore.comparisons IS
+    'How the challenger scored beside live, in the runs that had one. Figures of the rows that both scored, never values '
+    'of a row; NULL where a figure makes no sense for the kind of model (docs/challengers.md)';
+COMMENT ON COLUMN pgscore.comparisons.run_id IS 'The run';
+COMMENT ON COLUMN pgscore.comparisons.challenger IS 'The challenger''s alias';
+COMMENT ON COLUMN pgscore.comparisons.version IS 'The version of the job''s alias: live';
+COMMENT ON COLUMN pgscore.comparisons.challenger_version IS 'The version of the challenger';
+COMMENT ON COLUMN pgscore.comparisons.canary IS 'The share of the keys that were to get the challenger''s score';
+COMMENT ON COLUMN pgscore.comparisons.canary_rows IS 'The rows that got it';
+COMMENT ON COLUMN pgscore.comparisons.rows IS 'Rows of the source';
+COMMENT ON COLUMN pgscore.comparisons.both_refused IS 'Rows that neither version takes';
+COMMENT ON COLUMN pgscore.comparisons.only_live_refused IS 'Rows that the challenger alone scored';
+COMMENT ON COLUMN pgscore.comparisons.only_challenger_refused IS 'Rows that live alone scored';
+COMMENT ON COLUMN pgscore.comparisons.agreement IS
+    'Share of rows with the same label, or with probabilities on the same side of 0.5, decisions on the same side of 0';
+COMMENT ON COLUMN pgscore.comparisons.mean_live IS 'Mean score of live';
+COMMENT ON COLUMN pgscore.comparisons.mean_challenger IS 'Mean score of the challenger';
+COMMENT ON COLUMN pgscore.comparisons.mean_shift IS 'Mean of challenger - live';
+COMMENT ON COLUMN pgscore.comparisons.mean_abs_shift IS 'Mean of |challenger - live|';
+COMMENT ON COLUMN pgscore.comparisons.max_abs_shift IS 'Largest |challenger - live|';
+COMMENT ON COLUMN pgscore.comparisons.ks IS 'Kolmogorov-Smirnov distance between the two distributions of scores';
+COMMENT ON COLUMN pgscore.comparisons.rank_correlation IS 'Spearman''s, ties at their mean rank; NULL where all scores are one';
+COMMENT ON COLUMN pgscore.comparisons.overlap_top_1pct IS 'Share of the 1 % of keys with the highest scores that both have';
+COMMENT ON COLUMN pgscore.comparisons.overlap_top_10pct IS 'The same of the highest 10 %';
+
 CREATE OR REPLACE FUNCTION pgscore.keep_models_of_jobs()
 RETURNS trigger
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
@@ -94,7 +150,7 @@ CREATE OR REPLACE TRIGGER models_of_jobs_stay
 
 CREATE OR REPLACE FUNCTION pgscore.version_to_run(model text, alias text)
 RETURNS TABLE (
-    model_id integer, version integer, name text, strategy text, parameters jsonb, main jsonb
+    model_id integer, version integer, name text, strategy text, kind text, parameters jsonb, main jsonb
 )
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -102,7 +158,7 @@ AS $function$
 BEGIN
     RETURN QUERY
     SELECT
-        m.model_id, v.version, format('%s_v%s', m.name, v.version), v.strategy, v.parameters, v.functions -> 0
+        m.model_id, v.version, format('%s_v%s', m.name, v.version), v.strategy, v.kind, v.parameters, v.functions -> 0
     FROM pgscore.models AS m
     JOIN pgscore.aliases AS a ON a.model_id = m.model_id AND a.alias = version_to_run.alias
     JOIN pgscore.versions AS v ON v.version_id = a.version_id

@@ -68,42 +68,6 @@ COMMENT ON FUNCTION pgscore.score_expression(regclass, record, text) IS
     'SQL that calls a version''s function (of version_to_run; the main one, or that of a suffix such as _features) for the '
     'row r of a relation. Part of refresh';
 
-CREATE OR REPLACE FUNCTION pgscore.scoring_query(source regclass, key_columns text[], called record)
-RETURNS text
-LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $function$
-DECLARE
-    keys CONSTANT text := (
-        SELECT string_agg(format('r.%I AS k%s', k.name, k.n), ', ' ORDER BY k.n)
-        FROM unnest(key_columns) WITH ORDINALITY AS k (name, n));
-BEGIN
-    IF pgscore.scores_in_batches(called) THEN
-        RETURN format(
-            'SELECT %s, %s AS features FROM %s AS r', keys, pgscore.score_expression(source, called, '_features'), source);
-    END IF;
-    RETURN format('SELECT %s, %s AS score FROM %s AS r', keys, pgscore.score_expression(source, called), source);
-END
-$function$;
-COMMENT ON FUNCTION pgscore.scoring_query(regclass, text[], record) IS
-    'The query over the source of a job: keys k1, k2, … and score; or features, where scores are made in batches. Part of refresh';
-
-CREATE OR REPLACE FUNCTION pgscore.scores_in_batches(called record)
-RETURNS boolean
-LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $function$
-BEGIN
-    RETURN called.strategy = 'onnx'
-       AND jsonb_array_length(called.main -> 'outputs') = 1 AND right(called.main ->> 'result', 2) <> '[]'
-       -- 0.1.0 made none.
-       AND pgscore.functions_named(ARRAY[called.name || '_features']) <> '{}';
-END
-$function$;
-COMMENT ON FUNCTION pgscore.scores_in_batches(record) IS
-    'Whether refresh scores 10,000 rows of an ONNX version (of version_to_run) in one call of score.MODEL_vVERSION_outputs. '
-    'It gives one output, so functions that give arrays are called row by row. Part of refresh';
-
 CREATE OR REPLACE FUNCTION pgscore.check_target(target regclass, source regclass, key_columns text[], result text)
 RETURNS void
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
@@ -250,7 +214,6 @@ SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS $procedure$
 DECLARE
-    batch_rows CONSTANT integer := 10000;
     started CONSTANT timestamptz := clock_timestamp();
     it record;
     called record;
@@ -261,8 +224,12 @@ DECLARE
     keys text;
     new_keys text;
     is_empty boolean;
-    pages bigint;
-    step bigint;
+    challenger record;
+    comparing boolean;
+    comparison pgscore.comparisons;
+    -- What is written of a row s.
+    score text := 's.score';
+    by_version text := '$1';
 BEGIN
     SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
     IF NOT pg_try_advisory_xact_lock(hashtext('pgscore.refresh'), it.job_id) THEN
@@ -272,8 +239,10 @@ BEGIN
             HINT = 'wait for it to end',
             SCHEMA = 'pgscore', TABLE = 'jobs';
     END IF;
-    -- The version is looked up once, and its own functions are called: a promote meanwhile changes nothing in this run.
+    -- Versions are looked up once, and their own functions are called: a promote meanwhile changes nothing in this run.
     SELECT v.* INTO STRICT called FROM pgscore.version_to_run(it.model, it.alias) AS v;
+    SELECT c.* INTO challenger FROM pgscore.challenger_to_run(job) AS c WHERE c.version <> called.version;
+    comparing := FOUND;
     version := called.version;
     result := called.main ->> 'result';
     source := to_regclass(it.source);
@@ -294,46 +263,16 @@ BEGIN
     INTO same_key, keys, new_keys
     FROM unnest(it.key_columns) WITH ORDINALITY AS k (name, n);
 
-    -- One statement reads the source, so one snapshot does.
-    DROP TABLE IF EXISTS pg_temp.pgscore_scored, pg_temp.pgscore_staged;
-    IF pgscore.scores_in_batches(called) THEN
-        EXECUTE 'CREATE TEMPORARY TABLE pgscore_staged ON COMMIT DROP AS '
-            || pgscore.scoring_query(source, it.key_columns, called);
-        GET DIAGNOSTICS rows_scored = ROW_COUNT;
-        pages := pg_relation_size('pg_temp.pgscore_staged') / current_setting('block_size')::bigint;
-        step := greatest(1, batch_rows * pages / greatest(rows_scored, 1));
-        EXECUTE format(
-            'CREATE TEMPORARY TABLE pgscore_scored ON COMMIT DROP AS SELECT %s, NULL::%s AS score FROM pg_temp.pgscore_staged AS s LIMIT 0',
-            new_keys, result);
-        FOR page IN 0..pages - 1 BY step LOOP
-            EXECUTE format(
-                $batch$
-                WITH batch AS MATERIALIZED (
-                    SELECT s.*, row_number() OVER () AS place
-                    FROM pg_temp.pgscore_staged AS s
-                    WHERE s.ctid >= %L::tid AND s.ctid < %L::tid
-                ), sent AS MATERIALIZED (
-                    SELECT array_send(array_agg(b.features ORDER BY b.place)) AS features FROM batch AS b HAVING count(*) > 0
-                )
-                INSERT INTO pg_temp.pgscore_scored
-                SELECT %s, %s
-                FROM sent
-                CROSS JOIN LATERAL unnest(score.%I(sent.features, $1)) WITH ORDINALITY AS o (answer, place)
-                JOIN batch AS s USING (place)
-                $batch$,
-                format('(%s,0)', page), format('(%s,0)', page + step), new_keys,
-                -- Of a class, the model gives the number; the labels are in the catalog.
-                CASE WHEN called.main -> 'labels' = 'null' OR called.main -> 'labels' IS NULL THEN format('o.answer::%s', result)
-                     ELSE format('(%L::jsonb ->> o.answer::integer)::%s', called.main -> 'labels', result) END,
-                called.name || '_outputs')
-            USING (called.main -> 'outputs' ->> 0)::integer;
-        END LOOP;
-        DROP TABLE pg_temp.pgscore_staged;
+    IF comparing THEN
+        PERFORM pgscore.check_challenger(job, called, challenger);
+        PERFORM pgscore.score_source(source, it.key_columns, called, challenger);
+        score := 'CASE WHEN s.canary THEN s.challenger ELSE s.score END';
+        by_version := 'CASE WHEN s.canary THEN $2 ELSE $1 END';
     ELSE
-        EXECUTE 'CREATE TEMPORARY TABLE pgscore_scored ON COMMIT DROP AS '
-            || pgscore.scoring_query(source, it.key_columns, called);
+        PERFORM pgscore.score_source(source, it.key_columns, called);
     END IF;
-    SELECT count(*), count(*) FILTER (WHERE s.score IS NULL) INTO rows_scored, rows_refused FROM pg_temp.pgscore_scored AS s;
+    EXECUTE format('SELECT count(*), count(*) FILTER (WHERE %s IS NULL) FROM pg_temp.pgscore_scored AS s', score)
+    INTO rows_scored, rows_refused;
     BEGIN
         EXECUTE format('ALTER TABLE pg_temp.pgscore_scored ADD PRIMARY KEY (%s)', replace(new_keys, 's.', ''));
     EXCEPTION WHEN unique_violation OR not_null_violation THEN
@@ -343,6 +282,9 @@ BEGIN
                              CASE SQLSTATE WHEN '23505' THEN 'is not unique' ELSE 'is NULL in some rows' END),
             HINT = format('refresh job %s needs columns that identify a row', job);
     END;
+    IF comparing THEN
+        comparison := pgscore.compare_scores(cardinality(it.key_columns), called, challenger);
+    END IF;
 
     EXECUTE format('SELECT NOT EXISTS (SELECT FROM %s)', target) INTO is_empty;
     rows_deleted := 0;
@@ -352,21 +294,25 @@ BEGIN
             'DELETE FROM %s AS t WHERE NOT EXISTS (SELECT FROM pg_temp.pgscore_scored AS s WHERE %s)', target, same_key);
         GET DIAGNOSTICS rows_deleted = ROW_COUNT;
         EXECUTE format(
-            'UPDATE %s AS t SET score = s.score, model_version = $1, scored_at = now() FROM pg_temp.pgscore_scored AS s '
-            'WHERE %s AND (t.score IS DISTINCT FROM s.score OR t.model_version IS DISTINCT FROM $1)',
-            target, same_key)
-        USING version;
+            'UPDATE %1$s AS t SET score = %3$s, model_version = %4$s, scored_at = now() FROM pg_temp.pgscore_scored AS s '
+            'WHERE %2$s AND (t.score IS DISTINCT FROM %3$s OR t.model_version IS DISTINCT FROM %4$s)',
+            target, same_key, score, by_version)
+        USING version, comparison.challenger_version;
         GET DIAGNOSTICS rows_updated = ROW_COUNT;
     END IF;
     EXECUTE format(
-        'INSERT INTO %s (%s, score, model_version, scored_at) SELECT %s, s.score, $1, now() FROM pg_temp.pgscore_scored AS s %s',
-        target, keys, new_keys,
+        'INSERT INTO %s (%s, score, model_version, scored_at) SELECT %s, %s, %s, now() FROM pg_temp.pgscore_scored AS s %s',
+        target, keys, new_keys, score, by_version,
         CASE WHEN NOT is_empty THEN format('WHERE NOT EXISTS (SELECT FROM %s AS t WHERE %s)', target, same_key) END)
-    USING version;
+    USING version, comparison.challenger_version;
     GET DIAGNOSTICS rows_inserted = ROW_COUNT;
     DROP TABLE pg_temp.pgscore_scored;
     run_id := pgscore.record_run(
         job, started, version, rows_scored, rows_inserted, rows_updated, rows_deleted, rows_refused);
+    IF comparing THEN
+        comparison.run_id := run_id;
+        PERFORM pgscore.record_comparison(job, comparison);
+    END IF;
 END
 $procedure$;
 COMMENT ON PROCEDURE pgscore.refresh(text, bigint, integer, bigint, bigint, bigint, bigint, bigint) IS
@@ -394,21 +340,34 @@ SELECT
     j.key_columns AS keys,
     j.target,
     j.mode,
-    latest.error
+    latest.error,
+    j.challenger,
+    j.canary,
+    CASE
+        WHEN j.challenger IS NULL THEN NULL
+        WHEN challenging.version IS NULL THEN 'no challenger'
+        WHEN challenging.version = v.version THEN 'same version'
+        WHEN (c.version, c.challenger_version) IS DISTINCT FROM (v.version, challenging.version) THEN 'not compared yet'
+        ELSE 'compared'
+    END AS challenger_state
 FROM pgscore.jobs AS j
 JOIN pgscore.models AS m USING (model_id)
 LEFT JOIN pgscore.aliases AS a ON a.model_id = j.model_id AND a.alias = j.alias
 LEFT JOIN pgscore.versions AS v ON v.version_id = a.version_id
+LEFT JOIN pgscore.aliases AS ca ON ca.model_id = j.model_id AND ca.alias = j.challenger
+LEFT JOIN pgscore.versions AS challenging ON challenging.version_id = ca.version_id
 LEFT JOIN LATERAL (
     SELECT r.state, r.error FROM pgscore.runs AS r WHERE r.job_id = j.job_id ORDER BY r.run_id DESC LIMIT 1
 ) AS latest ON true
 LEFT JOIN LATERAL (
-    SELECT r.version, r.started_at, r.rows_scored, r.rows_refused
+    SELECT r.run_id, r.version, r.started_at, r.rows_scored, r.rows_refused
     FROM pgscore.runs AS r
     WHERE r.job_id = j.job_id AND r.state = 'done'
     ORDER BY r.run_id DESC
     LIMIT 1
-) AS good ON true;
+) AS good ON true
+LEFT JOIN pgscore.comparisons AS c ON c.run_id = good.run_id;
 COMMENT ON VIEW pgscore.freshness IS
     'The refresh jobs: the last good run, its age, and state: fresh; behind (the alias has moved to another version since); '
-    'failed (the last run); never run';
+    'failed (the last run); never run. challenger_state: compared (in that run); not compared yet; no challenger (the alias '
+    'points to no version); same version (as the job''s alias)';

@@ -44,6 +44,7 @@ BEGIN
             pgscore.create_refresh,
             pgscore.drop_refresh,
             pgscore.row_security,
+            pgscore.set_challenger,
             -- The parts of refresh, which runs as its caller.
             pgscore.version_to_run,
             pgscore.job_of,
@@ -52,10 +53,18 @@ BEGIN
             pgscore.score_expression,
             pgscore.scoring_query,
             pgscore.scores_in_batches,
+            pgscore.answer_of_batch,
+            pgscore.score_source,
             pgscore.check_target,
-            pgscore.functions_named
+            pgscore.functions_named,
+            pgscore.challenger_to_run,
+            pgscore.record_challenger,
+            pgscore.check_challenger,
+            pgscore.canary_condition,
+            pgscore.compare_scores,
+            pgscore.record_comparison
         TO pgscore_scorer;
-        GRANT SELECT ON pgscore.freshness TO pgscore_scorer;
+        GRANT SELECT ON pgscore.freshness, pgscore.challenger_overview TO pgscore_scorer;
         IF to_regprocedure('pgscore.runtime_info()') IS NOT NULL THEN
             GRANT EXECUTE ON FUNCTION pgscore.runtime_info TO pgscore_scorer;
         END IF;
@@ -73,7 +82,8 @@ BEGIN
             pgscore.version_overview,
             pgscore.history_overview,
             pgscore.grant_overview,
-            pgscore.freshness
+            pgscore.freshness,
+            pgscore.challenger_overview
         TO pgscore_promoter;
     END IF;
     IF to_regrole('pgscore_deployer') IS NOT NULL THEN
@@ -105,6 +115,7 @@ BEGIN
             pgscore.history_overview,
             pgscore.grant_overview,
             pgscore.freshness,
+            pgscore.challenger_overview,
             -- For verify.
             pgscore.models, pgscore.versions, pgscore.aliases, pgscore.parity_cases
         TO pgscore_deployer;
@@ -121,6 +132,7 @@ BEGIN
             pgscore.history_overview,
             pgscore.grant_overview,
             pgscore.freshness,
+            pgscore.challenger_overview,
             pgscore.jobs,
             pgscore.runs
         TO pgscore_monitor;

@@ -14,7 +14,7 @@ from .conftest import pgscore
 COMMANDS = [
     "", "demo", "install", "uninstall", "runtime", "runtime install", "check", "compile", "deploy", "promote",
     "rollback", "list", "show", "history", "verify", "drop", "export", "refresh", "refresh create", "refresh run",
-    "refresh list", "refresh drop", "status", "plan", "apply",
+    "refresh list", "refresh challenge", "refresh compare", "refresh drop", "status", "plan", "apply",
 ]  # fmt: skip
 
 

@@ -53,6 +53,16 @@ def test_json_of_every_command(shop: str, files: Path, tmp_path: Path) -> None:
     assert json_of("refresh", "run", "weekly")["rows"] == 120
     assert sorted(job["job"] for job in json_of("refresh", "list")) == ["churn_daily", "weekly"]
     assert len(json_of("status")) == 2
+    assert json_of("refresh", "compare", "weekly") is None
+    json_of("promote", "churn", 2, "--alias", "next")
+    challenge = json_of("refresh", "challenge", "weekly", "--challenger", "next", "--canary", "0.5")
+    assert challenge == {"job": "weekly", "challenger": "next", "canary": 0.5, "version": 2}
+    assert 30 < json_of("refresh", "run", "weekly")["updated"] < 90
+    compared = json_of("refresh", "compare", "weekly")
+    assert (compared["version"], compared["challenger_version"], compared["rows"]) == (1, 2, 120)
+    assert json_of("refresh", "compare", "weekly", "--all") == [compared]
+    assert json_of("refresh", "challenge", "weekly", "--none")["challenger"] is None
+    json_of("drop", "churn", "--alias", "next")
     assert json_of("refresh", "drop", "weekly")["dropped"] is True
     assert json_of("export", "churn@2", "--to", tmp_path / "v2") == {
         "model": "churn",

@@ -11,6 +11,7 @@ DROP FUNCTION pgscore.drop_functions(text[], text);
 DROP FUNCTION pgscore.version_to_run(text, text);
 DROP FUNCTION pgscore.score_expression(regclass, record);
 DROP FUNCTION pgscore.scores_in_batches(text, jsonb);
+DROP FUNCTION pgscore.scoring_query(regclass, text[], record);
 
 ALTER TABLE pgscore.history
     DROP CONSTRAINT history_action_is_known,
@@ -71,3 +72,11 @@ ALTER TABLE pgscore.versions
         jsonb_array_length(functions) = jsonb_array_length(jsonb_path_query_array(functions,
             'strict $[*] ? (@.suffix like_regex "^[a-z]*$"
                 && @.result like_regex "^(integer|bigint|boolean|text|double precision)([[][]])?$")')));
+
+-- Challengers of refresh jobs.
+ALTER TABLE pgscore.jobs
+    ADD COLUMN challenger text,
+    ADD COLUMN canary double precision NOT NULL DEFAULT 0,
+    ADD CONSTRAINT jobs_challenger_is_another_alias CHECK (challenger <> alias),
+    ADD CONSTRAINT jobs_canary_is_a_share CHECK (canary BETWEEN 0 AND 1),
+    ADD CONSTRAINT jobs_canary_has_a_challenger CHECK (canary = 0 OR challenger IS NOT NULL);

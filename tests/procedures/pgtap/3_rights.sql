@@ -34,8 +34,8 @@ SELECT function_privs_are('pgscore', 'score', ARRAY['text', 'jsonb'], 'pgscore_s
 SELECT function_privs_are('pgscore', 'promote', ARRAY['text', 'integer', 'text', 'text'], 'pgscore_scorer',
     ARRAY[]::text[]);
 SELECT function_privs_are('pgscore', 'drop_model', ARRAY['text', 'text'], 'pgscore_scorer', ARRAY[]::text[]);
-SELECT set_eq($$ SELECT pg_temp.readable('pgscore_scorer') $$, ARRAY['freshness'],
-    'a scorer reads how fresh predictions are, and nothing else: no model, no graph');
+SELECT set_eq($$ SELECT pg_temp.readable('pgscore_scorer') $$, ARRAY['freshness', 'challenger_overview'],
+    'a scorer reads how fresh predictions are and how challengers did, and nothing else: no model, no graph');
 SELECT is_empty($$ SELECT pg_temp.writable('pgscore_scorer') $$, 'a scorer writes no table of ours');
 
 -- pgscore_promoter: promote, rollback, aliases, and the overviews.
@@ -47,7 +47,8 @@ SELECT set_eq($$ SELECT pg_temp.callable('pgscore_promoter', 'pgscore') $$,
     'a promoter moves and drops aliases, and reads');
 SELECT is_empty($$ SELECT pg_temp.callable('pgscore_promoter', 'score') $$, 'a promoter may call no model');
 SELECT set_eq($$ SELECT pg_temp.readable('pgscore_promoter') $$,
-    ARRAY['model_overview', 'version_overview', 'history_overview', 'grant_overview', 'freshness'],
+    ARRAY['model_overview', 'version_overview', 'history_overview', 'grant_overview', 'freshness',
+          'challenger_overview'],
     'a promoter reads the overviews, and no table');
 SELECT is_empty($$ SELECT pg_temp.writable('pgscore_promoter') $$, 'a promoter writes no table');
 
@@ -70,7 +71,7 @@ SELECT set_eq($$ SELECT pg_temp.callable('pgscore_monitor', 'pgscore') $$,
     'a monitor only reads');
 SELECT set_eq($$ SELECT pg_temp.readable('pgscore_monitor') $$,
     ARRAY['model_overview', 'version_overview', 'history_overview', 'grant_overview', 'freshness', 'installation',
-          'jobs', 'runs'],
+          'challenger_overview', 'jobs', 'runs'],
     'a monitor reads the overviews, jobs and runs');
 SELECT is_empty($$ SELECT pg_temp.writable('pgscore_monitor') $$, 'a monitor writes no table');
 

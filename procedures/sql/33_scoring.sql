@@ -1,0 +1,143 @@
+-- How a run scores its source: each row with one version, or with two that are compared (34_challenger.sql).
+--
+-- All of it runs as the caller of refresh.
+
+CREATE OR REPLACE FUNCTION pgscore.scores_in_batches(called record)
+RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    RETURN called.strategy = 'onnx'
+       AND jsonb_array_length(called.main -> 'outputs') = 1 AND right(called.main ->> 'result', 2) <> '[]'
+       -- 0.1.0 made none.
+       AND pgscore.functions_named(ARRAY[called.name || '_features']) <> '{}';
+END
+$function$;
+COMMENT ON FUNCTION pgscore.scores_in_batches(record) IS
+    'Whether refresh scores 10,000 rows of an ONNX version (of version_to_run) in one call of score.MODEL_vVERSION_outputs. '
+    'It gives one output, so functions that give arrays are called row by row. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.scoring_query(
+    source regclass, key_columns text[], called record, challenger record DEFAULT NULL
+)
+RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    columns text[] := (
+        SELECT array_agg(format('r.%I AS k%s', k.name, k.n) ORDER BY k.n)
+        FROM unnest(key_columns) WITH ORDINALITY AS k (name, n));
+BEGIN
+    IF pgscore.scores_in_batches(called) THEN
+        columns := columns || format('%s AS score_features', pgscore.score_expression(source, called, '_features'));
+    ELSE
+        columns := columns || format('%s AS score', pgscore.score_expression(source, called));
+    END IF;
+    IF challenger IS NOT NULL THEN
+        IF pgscore.scores_in_batches(challenger) THEN
+            columns := columns
+                || format('%s AS challenger_features', pgscore.score_expression(source, challenger, '_features'));
+        ELSE
+            columns := columns || format('%s AS challenger', pgscore.score_expression(source, challenger));
+        END IF;
+        columns := columns || format('%s AS canary', pgscore.canary_condition(challenger.model, key_columns, challenger.canary));
+    END IF;
+    RETURN format('SELECT %s FROM %s AS r', array_to_string(columns, ', '), source);
+END
+$function$;
+COMMENT ON FUNCTION pgscore.scoring_query(regclass, text[], record, record) IS
+    'The query over the source of a job: keys k1, k2, … and score; with a challenger (of challenger_to_run), its score as '
+    'challenger, and canary. Where a version is scored in batches, score_features and challenger_features. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.answer_of_batch(called record, column_name text)
+RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    IF NOT pgscore.scores_in_batches(called) THEN
+        RETURN format('s.%I', column_name);
+    END IF;
+    -- Of a class, the model gives the number; the labels are in the catalog.
+    IF called.main ->> 'labels' IS NULL THEN
+        RETURN format('o.%I::%s AS %1$I', column_name, called.main ->> 'result');
+    END IF;
+    RETURN format('(%L::jsonb ->> o.%I::integer)::%s AS %2$I', called.main -> 'labels', column_name, called.main ->> 'result');
+END
+$function$;
+COMMENT ON FUNCTION pgscore.answer_of_batch(record, text) IS
+    'SQL of a version''s answer in score_source: from outputs o of its graph, or as it stands in the staged row s. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.score_source(
+    source regclass, key_columns text[], called record, challenger record DEFAULT NULL
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    batch_rows CONSTANT integer := 10000;
+    answers text[] := ARRAY(SELECT 's.k' || n FROM generate_series(1, cardinality(key_columns)) AS n);
+    -- What is called in batches: its column, the function, and which of its outputs.
+    graphs text[] := '{}';
+    calls text[] := '{}';
+    batch text;
+    staged bigint;
+    pages bigint;
+    step bigint;
+BEGIN
+    DROP TABLE IF EXISTS pg_temp.pgscore_scored, pg_temp.pgscore_staged;
+    answers := answers || pgscore.answer_of_batch(called, 'score');
+    IF pgscore.scores_in_batches(called) THEN
+        graphs := graphs || 'score'::text;
+        calls := calls || format('score.%I(sent.score_features, %s)', called.name || '_outputs', called.main -> 'outputs' ->> 0);
+    END IF;
+    IF challenger IS NOT NULL THEN
+        answers := answers || pgscore.answer_of_batch(challenger, 'challenger') || 's.canary'::text;
+        IF pgscore.scores_in_batches(challenger) THEN
+            graphs := graphs || 'challenger'::text;
+            calls := calls || format(
+                'score.%I(sent.challenger_features, %s)', challenger.name || '_outputs', challenger.main -> 'outputs' ->> 0);
+        END IF;
+    END IF;
+
+    -- One statement reads the source, so one snapshot does.
+    EXECUTE format(
+        'CREATE TEMPORARY TABLE %I ON COMMIT DROP AS %s',
+        CASE WHEN graphs = '{}' THEN 'pgscore_scored' ELSE 'pgscore_staged' END,
+        pgscore.scoring_query(source, key_columns, called, challenger));
+    IF graphs = '{}' THEN
+        RETURN;
+    END IF;
+    GET DIAGNOSTICS staged = ROW_COUNT;
+    pages := pg_relation_size('pg_temp.pgscore_staged') / current_setting('block_size')::bigint;
+    step := greatest(1, batch_rows * pages / greatest(staged, 1));
+    batch := format(
+        $batch$
+        WITH batch AS MATERIALIZED (
+            SELECT s.*, row_number() OVER () AS place
+            FROM pg_temp.pgscore_staged AS s
+            WHERE s.ctid >= '(%%s,0)'::tid AND s.ctid < '(%%s,0)'::tid
+        ), sent AS MATERIALIZED (
+            SELECT %s FROM batch AS b HAVING count(*) > 0
+        )
+        SELECT %s
+        FROM sent
+        CROSS JOIN LATERAL unnest(%s) WITH ORDINALITY AS o (%s, place)
+        JOIN batch AS s USING (place)
+        $batch$,
+        (SELECT string_agg(format('array_send(array_agg(b.%1$I ORDER BY b.place)) AS %1$I', g || '_features'), ', ')
+         FROM unnest(graphs) AS g),
+        replace(array_to_string(answers, ', '), '%', '%%'), array_to_string(calls, ', '), array_to_string(graphs, ', '));
+    EXECUTE 'CREATE TEMPORARY TABLE pgscore_scored ON COMMIT DROP AS ' || format(batch, 0, 0) || ' WITH NO DATA';
+    FOR page IN 0..pages - 1 BY step LOOP
+        EXECUTE 'INSERT INTO pg_temp.pgscore_scored ' || format(batch, page, page + step);
+    END LOOP;
+    DROP TABLE pg_temp.pgscore_staged;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.score_source(regclass, text[], record, record) IS
+    'Makes the temporary table pgscore_scored: keys k1, k2, …, score, and with a challenger (of challenger_to_run) challenger '
+    'and canary. Part of refresh';

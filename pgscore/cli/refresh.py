@@ -74,7 +74,7 @@ def create(  # noqa: PLR0913, PLR0917 (its options)
     return Reply(data, lambda console: console.print(f"Created {job}: {source} through {model} into {target}"))
 
 
-def run(session: Session, job: JobName, full: Full = False, backfill_rows: BackfillRows = None) -> Reply:  # noqa: FBT002
+def run(session: Session, job: JobName, full: Full = False, backfill_rows: BackfillRows = None) -> Reply:
     """Run a job now: readers see the old predictions until the new ones are there."""
     from pgscore.procedures.refresh import run_job
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from .connection import Connection, errors, pinned, transaction, translate
 
 @dataclass(frozen=True)
 class RunResult:
-    """One run that is done. `refused` rows have a NULL score."""
+    """One run that is done, in `steps` transactions. `refused` rows have a NULL score."""
 
     job: str
     run_id: int
@@ -28,6 +29,7 @@ class RunResult:
     deleted: int
     refused: int
     seconds: float
+    steps: int = 1
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,12 @@ class Freshness:
     challenger: str | None
     canary: float
     challenger_state: str | None
+    queued: int | None
+    outdated: int | None
 
     @property
     def fresh(self) -> bool:
-        """Whether the predictions are of the current version and the last run went well."""
+        """Whether the predictions are of the current version, nothing is queued, and the last run went well."""
         return self.state == "fresh"
 
 
@@ -75,6 +79,7 @@ def create_job(  # noqa: PLR0913
 ) -> None:
     """Creates a job: `model` scores every row of `source` into `target`, row by row of `keys`.
 
+    With `mode` "incremental", triggers on `source` queue changed keys, and a run scores those (docs/refresh.md).
     A `target` without a schema goes to the first schema of the search_path; it is created where it does not exist.
     `replace` first drops the job of that name, with the record of its runs; its table stays.
     `challenger` and `canary` are those of `set_challenger`. Raises NotFoundError, SignatureError, InvalidNameError,
@@ -98,21 +103,58 @@ def create_job(  # noqa: PLR0913
                 cursor.execute("SELECT pgscore.set_challenger(%s, %s, %s)", [job, challenger, canary])
 
 
-def run_job(connection: Connection, job: str, progress: Callable[[str], None] = lambda _: None) -> RunResult:
-    """Runs a job in a transaction of its own. A failure is recorded, leaves the old predictions, and is raised.
+def run_job(
+    connection: Connection,
+    job: str,
+    progress: Callable[[str], None] = lambda _: None,
+    *,
+    full: bool = False,
+    backfill_rows: int | None = None,
+) -> RunResult:
+    """Runs a job, each step in a transaction of its own. A failure is recorded, leaves the old predictions, and is raised.
 
-    Raises NotFoundError for the job, its source or its target, and RefusedError while another run of it is going on.
+    An incremental job takes several steps where rows are of an old version, up to `backfill_rows` in each; `full`
+    has it score every row, whatever is queued. Raises NotFoundError for the job, its source or its target, and
+    RefusedError while another run of it is going on, or for `full` of a job that is not incremental.
     """
+    begun = time.perf_counter()
+    if full:
+        with transaction(connection) as cursor, pinned(cursor):
+            cursor.execute("SELECT pgscore.queue_everything(%s)", [job])
     progress(f"scoring and writing {job}")
+    done, unfinished = _step(connection, job, backfill_rows)
+    while unfinished:
+        progress(f"scoring and writing {job}, step {done.steps + 1}")
+        step, unfinished = _step(connection, job, backfill_rows)
+        done = dataclasses.replace(
+            step,
+            rows=done.rows + step.rows,
+            inserted=done.inserted + step.inserted,
+            updated=done.updated + step.updated,
+            deleted=done.deleted + step.deleted,
+            refused=done.refused + step.refused,
+            steps=done.steps + 1,
+        )
+    return dataclasses.replace(done, seconds=time.perf_counter() - begun)
+
+
+def _step(connection: Connection, job: str, backfill_rows: int | None) -> tuple[RunResult, bool]:
+    """One call of pgscore.refresh, and whether another is to follow."""
     started = datetime.now(UTC)
     begun = time.perf_counter()
     with errors():
         try:
             with connection, connection.cursor() as cursor:
+                if backfill_rows is not None:
+                    cursor.execute(
+                        "SELECT pg_catalog.set_config('pgscore.backfill_rows', %s, true)", [str(backfill_rows)]
+                    )
                 cursor.execute("CALL pgscore.refresh(%s)", [job])
                 run_id, version, rows, inserted, updated, deleted, refused = cursor.fetchone()
+                cursor.execute("SELECT pgscore.refresh_unfinished(%s)", [job])
+                (unfinished,) = cursor.fetchone()
             seconds = time.perf_counter() - begun
-            return RunResult(job, run_id, version, rows, inserted, updated, deleted, refused, seconds)
+            return RunResult(job, run_id, version, rows, inserted, updated, deleted, refused, seconds), unfinished
         except psycopg2.Error as error:
             raised = translate(error, f"refresh job {job}")
             if not connection.closed and not _never_began(error):
@@ -143,7 +185,7 @@ def status(connection: Connection) -> list[Freshness]:
         cursor.execute(
             """
             SELECT job, state, model, alias, version, current_version, refreshed_at, age, rows, refused,
-                   source, keys, target, mode, error, challenger, canary, challenger_state
+                   source, keys, target, mode, error, challenger, canary, challenger_state, queued, outdated
             FROM pgscore.freshness
             ORDER BY job
             """

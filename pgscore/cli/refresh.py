@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from enum import Enum
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,22 @@ from .options import Alias, JobName
 from .replies import plain, rows
 
 PANEL = "Prediction tables"
+
+
+class Mode(str, Enum):  # noqa: UP042 (typer shows the values of a str Enum)
+    """`--mode`: what a run scores."""
+
+    FULL = "full"
+    INCREMENTAL = "incremental"
+
+
+Full = Annotated[bool, typer.Option("--full", help="Score every row in an incremental job too.")]
+BackfillRows = Annotated[
+    int | None,
+    typer.Option(
+        "--backfill-rows", metavar="N", min=1, help="Rows of an old version per transaction. Default: 100000."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -41,34 +58,35 @@ def create(  # noqa: PLR0913, PLR0917 (its options)
     key: Annotated[list[str], typer.Option("--key", metavar="COLUMN", help="A column of its key; repeatable.")],
     target: Annotated[str, typer.Option("--into", metavar="TABLE", help="The prediction table.")],
     alias: Alias = "live",
+    mode: Annotated[Mode, typer.Option("--mode", help="What a run scores: every row, or what changed.")] = Mode.FULL,
     challenger: Challenger = None,
     canary: Canary = 0,
 ) -> Reply:
-    """Create a job: score every row of a table into a prediction table."""
+    """Create a job: score a table into a prediction table. Mode incremental puts triggers on the table."""
     check_canary(challenger, canary)
     from pgscore.procedures.refresh import create_job
 
     chosen: dict[str, Any] = {"model": model, "alias": alias, "source": source, "keys": key, "target": target}
-    chosen |= {"challenger": challenger, "canary": canary}
+    chosen |= {"mode": mode.value, "challenger": challenger, "canary": canary}
     with session.connection() as connection:
         create_job(connection, job, **chosen)
     data = {"job": job, **chosen}
     return Reply(data, lambda console: console.print(f"Created {job}: {source} through {model} into {target}"))
 
 
-def run(session: Session, job: JobName) -> Reply:
-    """Run a job now: readers see the old predictions until all new ones are there."""
+def run(session: Session, job: JobName, full: Full = False, backfill_rows: BackfillRows = None) -> Reply:
+    """Run a job now: readers see the old predictions until the new ones are there."""
     from pgscore.procedures.refresh import run_job
 
     with output.progress(f"refreshing {job}") as progress, session.connection() as connection:
-        result = run_job(connection, job, progress=progress)
+        result = run_job(connection, job, progress, full=full, backfill_rows=backfill_rows)
 
     def show(console: Console) -> None:
         changes = f"{result.inserted:,} new, {result.updated:,} changed, {result.deleted:,} removed"
         refused = f"; {result.refused:,} have no score" if result.refused else ""
         console.print(
             f"Refreshed {job}: {result.rows:,} rows with version {result.version} in {result.seconds:.2f} s"
-            f" ({changes}{refused})"
+            f" ({changes}{refused}{f'; {result.steps} steps' if result.steps > 1 else ''})"
         )
 
     return Reply(plain(result), show)
@@ -115,6 +133,10 @@ def status(session: Session) -> Reply:
             header.append("challenger")
             for line, job in zip(lines, jobs, strict=True):
                 line.append(job.challenger and f"{job.challenger}: {job.challenger_state}")
+        if any(job.queued is not None for job in jobs):
+            header += ["queued", "outdated"]
+            for line, job in zip(lines, jobs, strict=True):
+                line += [job.queued, job.outdated]
         console.print(output.table(header, lines))
 
     return Reply(data, show, exit_code=0 if fresh else 1)

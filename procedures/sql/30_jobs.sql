@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS pgscore.jobs (
     source      text NOT NULL,
     key_columns text[] NOT NULL,
     target      text NOT NULL CONSTRAINT jobs_target_has_one_job UNIQUE,
-    mode        text NOT NULL CONSTRAINT jobs_mode_is_known CHECK (mode IN ('full')),
+    mode        text NOT NULL CONSTRAINT jobs_mode_is_known CHECK (mode IN ('full', 'incremental')),
     owner       text NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT now(),
     created_by  text NOT NULL DEFAULT session_user,
@@ -33,7 +33,8 @@ COMMENT ON COLUMN pgscore.jobs.alias IS 'Each run uses the version that this ali
 COMMENT ON COLUMN pgscore.jobs.source IS 'The table or view that is scored, qualified and quoted';
 COMMENT ON COLUMN pgscore.jobs.key_columns IS 'The columns that identify a row of the source';
 COMMENT ON COLUMN pgscore.jobs.target IS 'The prediction table, qualified and quoted; all its rows belong to this job';
-COMMENT ON COLUMN pgscore.jobs.mode IS 'full: each run scores every row';
+COMMENT ON COLUMN pgscore.jobs.mode IS
+    'full: each run scores every row; incremental: rows that changed, or are of an old version';
 COMMENT ON COLUMN pgscore.jobs.owner IS 'The role that created it; its members run and drop it';
 COMMENT ON COLUMN pgscore.jobs.created_at IS 'When it was created';
 COMMENT ON COLUMN pgscore.jobs.created_by IS 'Who created it: the role that logged in';
@@ -227,9 +228,11 @@ BEGIN
             MESSAGE = format('%L is no name for a refresh job', job),
             HINT = 'use lower-case letters, digits and _, and begin with a letter';
     END IF;
-    IF mode IS DISTINCT FROM 'full' THEN
+    IF mode IS NULL OR mode NOT IN ('full', 'incremental') THEN
         RAISE EXCEPTION USING
-            ERRCODE = 'PS003', MESSAGE = format('there is no refresh mode %L', mode), HINT = 'the mode is full';
+            ERRCODE = 'PS003',
+            MESSAGE = format('there is no refresh mode %L', mode),
+            HINT = 'the modes are full and incremental';
     END IF;
     SELECT j.name INTO other FROM pgscore.jobs AS j WHERE j.name = add_job.job OR j.target = add_job.target LIMIT 1;
     IF FOUND THEN

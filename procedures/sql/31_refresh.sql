@@ -193,11 +193,15 @@ BEGIN
         (SELECT format('%I.%I', n.nspname, c.relname)
          FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = source),
         keys, target_name, mode, current_user::text);
+    IF mode = 'incremental' THEN
+        PERFORM pgscore.watch_source(job, pgscore.columns_read(called.parameters));
+    END IF;
 END
 $function$;
 COMMENT ON FUNCTION pgscore.create_refresh(text, text, regclass, text[], text, text, text) IS
     'Creates a refresh job: the version of model that alias means scores every row of source into target (schema.table), by '
-    'the key columns. The target is created where it does not exist: the keys, score, model_version, scored_at';
+    'the key columns. The target is created where it does not exist: the keys, score, model_version, scored_at. Mode '
+    'incremental puts triggers on source, and a run scores the rows that changed';
 
 CREATE OR REPLACE PROCEDURE pgscore.refresh(
     job text,
@@ -230,6 +234,14 @@ DECLARE
     -- What is written of a row s.
     score text := 's.score';
     by_version text := '$1';
+    -- Of an incremental job: whether its triggers see all, the versions that the target is to be of, which rows are not.
+    watching text;
+    by_versions text;
+    outdated text;
+    left_over bigint := 0;
+    is_partial boolean := false;
+    among text;
+    reads text[];
 BEGIN
     SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
     IF NOT pg_try_advisory_xact_lock(hashtext('pgscore.refresh'), it.job_id) THEN
@@ -265,11 +277,47 @@ BEGIN
 
     IF comparing THEN
         PERFORM pgscore.check_challenger(job, called, challenger);
-        PERFORM pgscore.score_source(source, it.key_columns, called, challenger);
+    END IF;
+    IF pgscore.is_incremental(job) THEN
+        by_versions := version;
+        outdated := format('r.model_version <> %s', version);
+        reads := pgscore.columns_read(called.parameters);
+        IF comparing THEN
+            reads := reads || pgscore.columns_read(challenger.parameters);
+            IF challenger.canary > 0 THEN
+                by_versions := format('%s, %s of the keys with %s', version, challenger.canary, challenger.version);
+                outdated := format(
+                    'r.model_version <> CASE WHEN %s THEN %s ELSE %s END',
+                    pgscore.canary_condition(it.model, it.key_columns, challenger.canary), challenger.version, version);
+            END IF;
+        END IF;
+        -- That the source lacks a column is said before its triggers are asked for it.
+        PERFORM pgscore.scoring_query(source, it.key_columns, called, challenger);
+        watching := pgscore.watch_source(job, reads);
+        IF watching = 'set up' THEN
+            -- Writers wait until this transaction ends: no time for more.
+            SELECT 0, 0, 0, 0, 0 INTO rows_scored, rows_inserted, rows_updated, rows_deleted, rows_refused;
+            run_id := pgscore.record_run(job, started, version, 0, 0, 0, 0, 0);
+            RETURN;
+        END IF;
+        is_partial := pgscore.stage_changes(job, it.key_columns, target, by_versions, outdated) AND watching = 'watched';
+        IF watching = 'blind' THEN
+            PERFORM pgscore.queue_everything(job);
+        END IF;
+    END IF;
+    IF is_partial THEN
+        among := 'pg_temp.pgscore_changed';
+        -- The figures of a comparison are of all rows.
+        comparing := comparing AND challenger.canary > 0;
+    END IF;
+
+    IF comparing THEN
+        PERFORM pgscore.score_source(source, it.key_columns, called, challenger, among);
         score := 'CASE WHEN s.canary THEN s.challenger ELSE s.score END';
         by_version := 'CASE WHEN s.canary THEN $2 ELSE $1 END';
+        comparison.challenger_version := challenger.version;
     ELSE
-        PERFORM pgscore.score_source(source, it.key_columns, called);
+        PERFORM pgscore.score_source(source, it.key_columns, called, NULL, among);
     END IF;
     EXECUTE format('SELECT count(*), count(*) FILTER (WHERE %s IS NULL) FROM pg_temp.pgscore_scored AS s', score)
     INTO rows_scored, rows_refused;
@@ -282,7 +330,7 @@ BEGIN
                              CASE SQLSTATE WHEN '23505' THEN 'is not unique' ELSE 'is NULL in some rows' END),
             HINT = format('refresh job %s needs columns that identify a row', job);
     END;
-    IF comparing THEN
+    IF comparing AND NOT is_partial THEN
         comparison := pgscore.compare_scores(cardinality(it.key_columns), called, challenger);
     END IF;
 
@@ -291,7 +339,8 @@ BEGIN
     rows_updated := 0;
     IF NOT is_empty THEN
         EXECUTE format(
-            'DELETE FROM %s AS t WHERE NOT EXISTS (SELECT FROM pg_temp.pgscore_scored AS s WHERE %s)', target, same_key);
+            'DELETE FROM %1$s AS t %3$s NOT EXISTS (SELECT FROM pg_temp.pgscore_scored AS s WHERE %2$s)', target, same_key,
+            CASE WHEN is_partial THEN format('USING pg_temp.pgscore_changed AS s WHERE %s AND', same_key) ELSE 'WHERE' END);
         GET DIAGNOSTICS rows_deleted = ROW_COUNT;
         EXECUTE format(
             'UPDATE %1$s AS t SET score = %3$s, model_version = %4$s, scored_at = now() FROM pg_temp.pgscore_scored AS s '
@@ -309,7 +358,16 @@ BEGIN
     DROP TABLE pg_temp.pgscore_scored;
     run_id := pgscore.record_run(
         job, started, version, rows_scored, rows_inserted, rows_updated, rows_deleted, rows_refused);
-    IF comparing THEN
+    IF by_versions IS NOT NULL THEN
+        IF is_partial THEN
+            DROP TABLE pg_temp.pgscore_changed;
+            IF (SELECT q.scored_with IS DISTINCT FROM by_versions FROM pgscore.queue_of(job) AS q) THEN
+                EXECUTE format('SELECT count(*) FROM %s AS r WHERE %s', target, outdated) INTO left_over;
+            END IF;
+        END IF;
+        PERFORM pgscore.record_scored(job, CASE WHEN left_over = 0 THEN by_versions END, left_over);
+    END IF;
+    IF comparing AND NOT is_partial THEN
         comparison.run_id := run_id;
         PERFORM pgscore.record_comparison(job, comparison);
     END IF;
@@ -325,7 +383,7 @@ SELECT
     CASE
         WHEN latest.state IS NULL THEN 'never run'
         WHEN latest.state = 'failed' THEN 'failed'
-        WHEN good.version IS DISTINCT FROM v.version THEN 'behind'
+        WHEN good.version IS DISTINCT FROM v.version OR backlog.queued > 0 OR backlog.outdated > 0 THEN 'behind'
         ELSE 'fresh'
     END AS state,
     m.name AS model,
@@ -349,7 +407,9 @@ SELECT
         WHEN challenging.version = v.version THEN 'same version'
         WHEN (c.version, c.challenger_version) IS DISTINCT FROM (v.version, challenging.version) THEN 'not compared yet'
         ELSE 'compared'
-    END AS challenger_state
+    END AS challenger_state,
+    backlog.queued,
+    backlog.outdated
 FROM pgscore.jobs AS j
 JOIN pgscore.models AS m USING (model_id)
 LEFT JOIN pgscore.aliases AS a ON a.model_id = j.model_id AND a.alias = j.alias
@@ -366,8 +426,9 @@ LEFT JOIN LATERAL (
     ORDER BY r.run_id DESC
     LIMIT 1
 ) AS good ON true
-LEFT JOIN pgscore.comparisons AS c ON c.run_id = good.run_id;
+LEFT JOIN pgscore.comparisons AS c ON c.run_id = good.run_id
+LEFT JOIN LATERAL pgscore.backlog(j.job_id) AS backlog ON j.mode = 'incremental';
 COMMENT ON VIEW pgscore.freshness IS
-    'The refresh jobs: the last good run, its age, and state: fresh; behind (the alias has moved to another version since); '
-    'failed (the last run); never run. challenger_state: compared (in that run); not compared yet; no challenger (the alias '
+    'The refresh jobs: the last good run, its age, and state: fresh; behind (the alias has moved to another version since, or '
+    'an incremental job has a backlog: changes queued, rows outdated); failed (the last run); never run. challenger_state: compared (in that run); not compared yet; no challenger (the alias '
     'points to no version); same version (as the job''s alias)';

@@ -45,6 +45,8 @@ BEGIN
             pgscore.drop_refresh,
             pgscore.row_security,
             pgscore.set_challenger,
+            pgscore.queue_everything,
+            pgscore.refresh_unfinished,
             -- The parts of refresh, which runs as its caller.
             pgscore.version_to_run,
             pgscore.job_of,
@@ -62,7 +64,16 @@ BEGIN
             pgscore.check_challenger,
             pgscore.canary_condition,
             pgscore.compare_scores,
-            pgscore.record_comparison
+            pgscore.record_comparison,
+            pgscore.is_incremental,
+            pgscore.queue_of,
+            pgscore.make_queue,
+            pgscore.take_changes,
+            pgscore.record_scored,
+            pgscore.columns_read,
+            pgscore.watch_source,
+            pgscore.stage_changes,
+            pgscore.backlog
         TO pgscore_scorer;
         GRANT SELECT ON pgscore.freshness, pgscore.challenger_overview TO pgscore_scorer;
         IF to_regprocedure('pgscore.runtime_info()') IS NOT NULL THEN
@@ -73,7 +84,7 @@ BEGIN
         GRANT USAGE ON SCHEMA pgscore TO pgscore_promoter;
         GRANT SELECT (schema_version, pgscore_version) ON pgscore.installation TO pgscore_promoter;
         GRANT EXECUTE ON FUNCTION
-            pgscore.promote, pgscore.rollback, pgscore.drop_alias, pgscore.grantees,
+            pgscore.promote, pgscore.rollback, pgscore.drop_alias, pgscore.grantees, pgscore.backlog,
             -- For doctor.
             pgscore.calls_version, pgscore.functions_named, pgscore.function_names
         TO pgscore_promoter;
@@ -101,6 +112,7 @@ BEGIN
             pgscore.grant_model,
             pgscore.revoke_model,
             pgscore.grantees,
+            pgscore.backlog,
             pgscore.score(text, jsonb),
             pgscore.resolve(text),
             pgscore.warm_up(text),
@@ -123,7 +135,7 @@ BEGIN
     IF to_regrole('pgscore_monitor') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA pgscore TO pgscore_monitor;
         GRANT EXECUTE ON FUNCTION
-            pgscore.grantees, pgscore.calls_version, pgscore.functions_named, pgscore.function_names
+            pgscore.grantees, pgscore.backlog, pgscore.calls_version, pgscore.functions_named, pgscore.function_names
         TO pgscore_monitor;
         GRANT SELECT ON
             pgscore.installation,

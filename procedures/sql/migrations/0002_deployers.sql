@@ -80,3 +80,8 @@ ALTER TABLE pgscore.jobs
     ADD CONSTRAINT jobs_challenger_is_another_alias CHECK (challenger <> alias),
     ADD CONSTRAINT jobs_canary_is_a_share CHECK (canary BETWEEN 0 AND 1),
     ADD CONSTRAINT jobs_canary_has_a_challenger CHECK (canary = 0 OR challenger IS NOT NULL);
+
+-- Incremental refresh jobs.
+ALTER TABLE pgscore.jobs
+    DROP CONSTRAINT jobs_mode_is_known,
+    ADD CONSTRAINT jobs_mode_is_known CHECK (mode IN ('full', 'incremental'));

@@ -42,7 +42,7 @@ SELECT is_empty($$ SELECT pg_temp.writable('pgscore_scorer') $$, 'a scorer write
 SELECT schema_privs_are('pgscore', 'pgscore_promoter', ARRAY['USAGE']);
 SELECT schema_privs_are('score', 'pgscore_promoter', ARRAY[]::text[]);
 SELECT set_eq($$ SELECT pg_temp.callable('pgscore_promoter', 'pgscore') $$,
-    ARRAY['promote', 'rollback', 'drop_alias', 'grantees',
+    ARRAY['promote', 'rollback', 'drop_alias', 'grantees', 'backlog',
           'calls_version', 'functions_named', 'function_names'],
     'a promoter moves and drops aliases, and reads');
 SELECT is_empty($$ SELECT pg_temp.callable('pgscore_promoter', 'score') $$, 'a promoter may call no model');
@@ -58,7 +58,7 @@ SELECT schema_privs_are('score', 'pgscore_deployer', ARRAY['USAGE']);
 SELECT schema_privs_are('pgscore_staging', 'pgscore_deployer', ARRAY['CREATE', 'USAGE']);
 SELECT set_eq($$ SELECT pg_temp.callable('pgscore_deployer', 'pgscore') $$,
     ARRAY['begin_version', 'add_graph', 'publish_functions', 'add_version', 'drop_version', 'drop_model',
-          'grant_model', 'revoke_model', 'grantees', 'score', 'resolve', 'warm_up', 'functions_to_warm', 'calls_version',
+          'grant_model', 'revoke_model', 'grantees', 'backlog', 'score', 'resolve', 'warm_up', 'functions_to_warm', 'calls_version',
           'functions_named', 'function_names'],
     'a deployer makes, drops and grants versions, and does not promote');
 SELECT is_empty($$ SELECT pg_temp.writable('pgscore_deployer') $$, 'a deployer writes no table');
@@ -67,7 +67,7 @@ SELECT is_empty($$ SELECT pg_temp.writable('pgscore_deployer') $$, 'a deployer w
 SELECT schema_privs_are('pgscore', 'pgscore_monitor', ARRAY['USAGE']);
 SELECT schema_privs_are('score', 'pgscore_monitor', ARRAY[]::text[]);
 SELECT set_eq($$ SELECT pg_temp.callable('pgscore_monitor', 'pgscore') $$, 
-    ARRAY['grantees', 'calls_version', 'functions_named', 'function_names'],
+    ARRAY['grantees', 'backlog', 'calls_version', 'functions_named', 'function_names'],
     'a monitor only reads');
 SELECT set_eq($$ SELECT pg_temp.readable('pgscore_monitor') $$,
     ARRAY['model_overview', 'version_overview', 'history_overview', 'grant_overview', 'freshness', 'installation',

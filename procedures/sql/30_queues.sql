@@ -1,0 +1,264 @@
+-- Queues of incremental refresh jobs: the keys that writers changed, appended in the writer's own transaction.
+--
+-- A job has a table pgscore.queue_N and a trigger function pgscore.queue_changes_N, N being its job_id. The statement-level
+-- triggers that 35_incremental.sql puts on the source, and on each of its partitions, append to it: the keys of rows that
+-- came, went or changed in a column that a version of the model reads. A row with `everything` says that any key may have
+-- changed. A run takes the rows that it sees and nothing else: what commits later stays for the next.
+--
+-- The trigger function runs in the transactions of everybody who writes the source, as the owner, and a user can give his
+-- table columns of types, casts and operators of his own. So it calls none of them: keys are of PostgreSQL's own types,
+-- which the function checks each time; other columns are compared as bytes (*<>). What it does not know it does not
+-- refuse, either: it queues everything, and the run says what is wrong.
+--
+-- The functions run as the owner. Errors are those of 20_functions.sql.
+
+CREATE TABLE IF NOT EXISTS pgscore.queues (
+    job_id          integer PRIMARY KEY
+                    CONSTRAINT queues_job_exists REFERENCES pgscore.jobs (job_id) ON DELETE CASCADE,
+    watched         regclass[] NOT NULL,
+    watched_columns text[] NOT NULL,
+    scored_with     text,
+    outdated        bigint
+);
+COMMENT ON TABLE pgscore.queues IS 'What incremental refresh jobs know of their source and target';
+COMMENT ON COLUMN pgscore.queues.job_id IS 'The job; its queue is pgscore.queue_N';
+COMMENT ON COLUMN pgscore.queues.watched IS 'The source and its partitions when their triggers were made';
+COMMENT ON COLUMN pgscore.queues.watched_columns IS 'The columns whose change queues a row''s key';
+COMMENT ON COLUMN pgscore.queues.scored_with IS
+    'The version (and challenger, and canary share) that all rows of the target are of; NULL: a run has yet to see to that';
+COMMENT ON COLUMN pgscore.queues.outdated IS 'Rows of other versions that the last run left in the target';
+
+CREATE OR REPLACE FUNCTION pgscore.is_incremental(job text)
+RETURNS boolean
+LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT j.mode = 'incremental'
+    FROM pgscore.job_of(is_incremental.job) AS it
+    JOIN pgscore.jobs AS j USING (job_id)
+$function$;
+COMMENT ON FUNCTION pgscore.is_incremental(text) IS 'Whether a refresh job is of mode incremental. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.queue_of(job text)
+RETURNS TABLE (
+    job_id integer, queue text, trigger_function text, watched regclass[], watched_columns text[], key_types text[],
+    scored_with text
+)
+LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT
+        q.job_id, format('pgscore.queue_%s', q.job_id), format('pgscore.queue_changes_%s', q.job_id), q.watched,
+        q.watched_columns,
+        (SELECT array_agg(format_type(a.atttypid, -1) ORDER BY a.attnum)
+         FROM pg_attribute AS a
+         WHERE a.attrelid = to_regclass(format('pgscore.queue_%s', q.job_id)) AND a.attnum > 1),
+        q.scored_with
+    FROM pgscore.job_of(queue_of.job) AS it
+    JOIN pgscore.queues AS q USING (job_id)
+$function$;
+COMMENT ON FUNCTION pgscore.queue_of(text) IS 'The queue of an incremental refresh job; no row for another. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.make_queue(job text, watched regclass[])
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    it record;
+    queue text;
+    keys record;
+    wrong record;
+    reads text[];
+    changed text;
+BEGIN
+    SELECT j.*, b.owner, b.model_id INTO STRICT it FROM pgscore.job_of(job) AS j JOIN pgscore.jobs AS b USING (job_id);
+    queue := format('queue_%s', it.job_id);
+    SELECT a.attname, format_type(a.atttypid, a.atttypmod) AS type INTO wrong
+    FROM pg_attribute AS a
+    JOIN pg_type AS t ON t.oid = a.atttypid
+    WHERE a.attrelid = to_regclass(it.source) AND a.attname = ANY (it.key_columns)
+      AND (t.typnamespace <> 'pg_catalog'::regnamespace OR t.typtype <> 'b' OR t.typcategory = 'A' OR a.attgenerated = 'v'
+           OR EXISTS (SELECT FROM pg_collation AS c WHERE c.oid = a.attcollation AND NOT c.collisdeterministic))
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS004',
+            MESSAGE = format('mode incremental takes no key like %I of %s, of type %s', wrong.attname, it.source, wrong.type),
+            HINT = 'a key is a stored column of a type of PostgreSQL''s own, with its default kind of collation; mode full takes others';
+    END IF;
+    SELECT
+        string_agg(format('k%s %s', k.n, format_type(a.atttypid, -1)), ', ' ORDER BY k.n) AS columns,
+        string_agg('k' || k.n, ', ' ORDER BY k.n) AS names,
+        string_agg(format('n.%I', k.name), ', ' ORDER BY k.n) AS new,
+        string_agg(format('o.%I', k.name), ', ' ORDER BY k.n) AS old,
+        string_agg(format('coalesce(n.%1$I, o.%1$I)', k.name), ', ' ORDER BY k.n) AS either,
+        string_agg(format('n.%1$I = o.%1$I', k.name), ' AND ' ORDER BY k.n) AS same,
+        string_agg(format('(%L, %s)', k.name, a.atttypid::oid), ', ' ORDER BY k.n) AS types
+    INTO keys
+    FROM unnest(it.key_columns) WITH ORDINALITY AS k (name, n)
+    JOIN pg_attribute AS a ON a.attrelid = to_regclass(it.source) AND a.attname = k.name;
+    IF to_regclass('pgscore.' || queue) IS NULL THEN
+        -- Rows come in bulk and go in bulk: the pages are empty again when a vacuum has been.
+        EXECUTE format(
+            'CREATE TABLE pgscore.%I (everything boolean, %s) WITH ('
+            'autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000, '
+            'autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = -1, '
+            'autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 1000000)',
+            queue, keys.columns);
+        EXECUTE format('COMMENT ON TABLE pgscore.%I IS %L', queue, format('Changed keys of refresh job %s', job));
+    END IF;
+
+    -- Of all versions, as any of them may be promoted; none is ever forgotten.
+    SELECT array_agg(DISTINCT c.name ORDER BY c.name) INTO reads
+    FROM (
+        SELECT p."column"
+        FROM pgscore.versions AS v
+        CROSS JOIN LATERAL jsonb_to_recordset(v.parameters) AS p ("column" text)
+        WHERE v.model_id = it.model_id
+        UNION
+        SELECT unnest(q.watched_columns) FROM pgscore.queues AS q WHERE q.job_id = it.job_id
+    ) AS c (name)
+    JOIN pg_attribute AS a
+        ON a.attrelid = to_regclass(it.source) AND a.attname = c.name AND a.attnum > 0 AND NOT a.attisdropped;
+    reads := coalesce(reads, '{}');
+    IF EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = to_regclass(it.source) AND a.attname = ANY (reads) AND a.attgenerated = 'v')
+    THEN
+        -- A transition table has no virtual columns.
+        changed := format('SELECT %s FROM pgscore_old AS o UNION ALL SELECT %s FROM pgscore_new AS n', keys.old, keys.new);
+    ELSE
+        -- The casts to record: a comparison of mere rows would look for an operator of each column.
+        changed := format(
+            'SELECT %s FROM pgscore_old AS o FULL JOIN pgscore_new AS n ON %s WHERE ROW(%s)::record *<> ROW(%s)::record',
+            keys.either, keys.same,
+            (SELECT string_agg(format('o.%I', c), ', ' ORDER BY n) FROM unnest(it.key_columns || reads) WITH ORDINALITY AS u (c, n)),
+            (SELECT string_agg(format('n.%I', c), ', ' ORDER BY n) FROM unnest(it.key_columns || reads) WITH ORDINALITY AS u (c, n)));
+    END IF;
+    -- The plans are kept, whatever the size of the first statement: never a nested loop, which a large one would not survive.
+    EXECUTE format(
+        $make$
+CREATE OR REPLACE FUNCTION pgscore.%1$I()
+RETURNS trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = off
+SET jit = off
+AS %2$L$make$,
+        format('queue_changes_%s', it.job_id),
+        format(
+            $body$
+BEGIN
+    IF TG_OP = 'TRUNCATE' OR (
+        SELECT count(*) <> %1$s OR bool_or(a.attname = ANY (%2$L::name[]) AND (a.attname, a.atttypid) NOT IN (%3$s))
+        FROM pg_attribute AS a
+        WHERE a.attrelid = TG_RELID AND a.attname = ANY (%4$L::name[])) THEN
+        INSERT INTO pgscore.%5$I (everything) VALUES (true);
+    ELSIF TG_OP = 'INSERT' THEN
+        INSERT INTO pgscore.%5$I (%6$s) SELECT %7$s FROM pgscore_new AS n;
+    ELSIF TG_OP = 'DELETE' THEN
+        INSERT INTO pgscore.%5$I (%6$s) SELECT %8$s FROM pgscore_old AS o;
+    ELSE
+        INSERT INTO pgscore.%5$I (%6$s) %9$s;
+    END IF;
+    RETURN NULL;
+END
+$body$,
+            (SELECT count(DISTINCT c) FROM unnest(it.key_columns || reads) AS c), it.key_columns, keys.types,
+            it.key_columns || reads, queue, keys.names, keys.new, keys.old, changed));
+    EXECUTE format(
+        'COMMENT ON FUNCTION pgscore.%I() IS %L',
+        format('queue_changes_%s', it.job_id), format('Trigger: queues changed keys for refresh job %s', job));
+    EXECUTE format('REVOKE ALL ON FUNCTION pgscore.%I() FROM PUBLIC', format('queue_changes_%s', it.job_id));
+    EXECUTE format('GRANT EXECUTE ON FUNCTION pgscore.%I() TO %I', format('queue_changes_%s', it.job_id), it.owner);
+    INSERT INTO pgscore.queues AS q (job_id, watched, watched_columns)
+    VALUES (it.job_id, make_queue.watched, reads)
+    ON CONFLICT ON CONSTRAINT queues_pkey
+    DO UPDATE SET watched = excluded.watched, watched_columns = excluded.watched_columns, scored_with = NULL;
+    PERFORM pgscore.queue_everything(job);
+END
+$function$;
+COMMENT ON FUNCTION pgscore.make_queue(text, regclass[]) IS
+    'Makes the queue of an incremental job and its trigger function, or the function anew. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.queue_everything(job text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    queue text;
+BEGIN
+    SELECT q.queue INTO queue FROM pgscore.queue_of(job) AS q;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS002',
+            MESSAGE = format('refresh job %s has no queue: each of its runs scores every row', job);
+    END IF;
+    EXECUTE format('INSERT INTO %s (everything) VALUES (true)', queue);
+END
+$function$;
+COMMENT ON FUNCTION pgscore.queue_everything(text) IS
+    'Has the next run of an incremental job score every row and compare the whole target: after changes that no trigger '
+    'saw, as with session_replication_role = replica';
+
+CREATE OR REPLACE FUNCTION pgscore.take_changes(job text)
+RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    RETURN QUERY EXECUTE (SELECT format('DELETE FROM %s RETURNING *', q.queue) FROM pgscore.queue_of(job) AS q);
+END
+$function$;
+COMMENT ON FUNCTION pgscore.take_changes(text) IS
+    'Takes the rows of a job''s queue that the statement sees: everything, k1, k2, … Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.record_scored(job text, scored_with text, outdated bigint)
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    UPDATE pgscore.queues AS q
+    SET scored_with = record_scored.scored_with, outdated = record_scored.outdated
+    FROM pgscore.job_of(record_scored.job) AS it
+    WHERE q.job_id = it.job_id
+      AND (q.scored_with, q.outdated) IS DISTINCT FROM (record_scored.scored_with, record_scored.outdated)
+$function$;
+COMMENT ON FUNCTION pgscore.record_scored(text, text, bigint) IS
+    'Writes down which version the target of an incremental job is of. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.backlog(job_id integer)
+RETURNS TABLE (queued bigint, outdated bigint)
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    SELECT q.outdated INTO outdated FROM pgscore.queues AS q WHERE q.job_id = backlog.job_id;
+    IF FOUND AND to_regclass(format('pgscore.queue_%s', job_id)) IS NOT NULL THEN
+        EXECUTE format('SELECT count(*) FROM pgscore.queue_%s', job_id) INTO queued;
+        RETURN NEXT;
+    END IF;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.backlog(integer) IS
+    'Of an incremental refresh job: changes that are queued, and rows of an old version that the last run left. Part of freshness';
+
+CREATE OR REPLACE FUNCTION pgscore.drop_queue()
+RETURNS trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    -- CASCADE: the triggers that use the function; nothing else can.
+    EXECUTE format('DROP FUNCTION IF EXISTS pgscore.queue_changes_%s() CASCADE', OLD.job_id);
+    EXECUTE format('DROP TABLE IF EXISTS pgscore.queue_%s', OLD.job_id);
+    RETURN NULL;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.drop_queue() IS 'Trigger: the queue of a job, and the triggers on its source, go with the job';
+
+CREATE OR REPLACE TRIGGER jobs_queues_go
+    AFTER DELETE ON pgscore.jobs
+    FOR EACH ROW WHEN (OLD.mode = 'incremental') EXECUTE FUNCTION pgscore.drop_queue();

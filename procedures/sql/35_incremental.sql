@@ -1,0 +1,164 @@
+-- Runs of incremental refresh jobs: which keys a run scores, and the triggers that tell.
+--
+--   SELECT pgscore.create_refresh('churn_now', 'churn', 'customers', '{customer_id}', 'public.churn_scores', mode => 'incremental');
+--   CALL pgscore.refresh('churn_now');
+--   SELECT pgscore.refresh_unfinished('churn_now');
+--
+-- A run is one step, in one transaction: it takes what is queued, adds rows of an old version (a promote leaves the whole
+-- target to be scored anew, pgscore.backfill_rows of it in each step), reads those rows of the source and writes them. It
+-- takes the queue before it reads the source. So a key that it takes is scored from a snapshot in which the writer that
+-- queued it has committed; a writer that commits between the two has its rows scored early, and again by the next run.
+--
+-- All of it runs as the caller of refresh.
+
+CREATE OR REPLACE FUNCTION pgscore.columns_read(parameters jsonb)
+RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT coalesce(array_agg(p."column"), '{}')
+    FROM jsonb_to_recordset(parameters) AS p ("column" text)
+$function$;
+COMMENT ON FUNCTION pgscore.columns_read(jsonb) IS 'The columns that a version with these parameters reads. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.watch_source(job text, reads text[])
+RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+-- A trigger waits for those who are writing, and who would write waits for it.
+SET lock_timeout = '10s'
+AS $function$
+DECLARE
+    it record;
+    queue record;
+    relations regclass[];
+    relation regclass;
+    wrong text;
+    is_new boolean;
+    triggers bigint;
+    active bigint;
+    event text;
+BEGIN
+    SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
+    WITH RECURSIVE tree (oid) AS (
+        SELECT to_regclass(it.source)::oid
+        UNION
+        SELECT i.inhrelid FROM pg_inherits AS i JOIN tree AS t ON t.oid = i.inhparent
+    )
+    SELECT array_agg(t.oid::regclass ORDER BY t.oid) INTO relations FROM tree AS t;
+    SELECT q.* INTO queue FROM pgscore.queue_of(job) AS q;
+    is_new := NOT FOUND;
+    SELECT count(*), count(*) FILTER (WHERE t.tgenabled IN ('O', 'A')) INTO triggers, active
+    FROM pg_trigger AS t
+    JOIN pg_proc AS p ON p.oid = t.tgfoid
+    WHERE t.tgrelid = ANY (relations) AND starts_with(t.tgname, format('pgscore_queue_%s_', it.job_id))
+      AND p.pronamespace = 'pgscore'::regnamespace AND p.proname = format('queue_changes_%s', it.job_id);
+    IF NOT is_new AND triggers = 4 * cardinality(relations) AND queue.watched @> relations AND queue.watched <@ relations
+       AND queue.watched_columns @> reads THEN
+        IF active < triggers THEN
+            RAISE WARNING USING
+                MESSAGE = format('triggers of refresh job %s on %s are disabled: each run scores every row', job, it.source),
+                HINT = 'ALTER TABLE … ENABLE TRIGGER';
+            RETURN 'blind';
+        END IF;
+        RETURN 'watched';
+    END IF;
+
+    SELECT format('%s is no table', c.oid::regclass) INTO wrong
+    FROM pg_class AS c
+    WHERE c.oid = ANY (relations) AND c.relkind NOT IN ('r', 'p')
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS004',
+            MESSAGE = format('refresh job %s cannot see what changes: %s', job, wrong),
+            HINT = 'mode incremental needs tables, which carry triggers; mode full takes views and foreign tables too';
+    END IF;
+    SELECT r INTO relation FROM unnest(relations) AS r WHERE NOT has_table_privilege(r, 'TRIGGER') LIMIT 1;
+    IF FOUND THEN
+        IF is_new THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'PS005',
+                MESSAGE = format('role %s may not create triggers on %s, which mode incremental needs', current_user, relation),
+                HINT = format('GRANT TRIGGER ON %s TO %I, or mode full', relation, current_user);
+        END IF;
+        RAISE WARNING USING
+            MESSAGE = format('refresh job %s lacks triggers on %s: each run scores every row', job, relation),
+            HINT = format('GRANT TRIGGER ON %s TO %I', relation, current_user);
+        RETURN 'blind';
+    END IF;
+    PERFORM pgscore.make_queue(job, relations);
+    FOREACH relation IN ARRAY relations LOOP
+        FOREACH event IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
+            EXECUTE format(
+                'CREATE OR REPLACE TRIGGER %I AFTER %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION pgscore.%I()',
+                format('pgscore_queue_%s_%s', it.job_id, event), event, relation,
+                CASE event
+                    WHEN 'insert' THEN 'REFERENCING NEW TABLE AS pgscore_new'
+                    WHEN 'update' THEN 'REFERENCING OLD TABLE AS pgscore_old NEW TABLE AS pgscore_new'
+                    WHEN 'delete' THEN 'REFERENCING OLD TABLE AS pgscore_old'
+                    ELSE ''
+                END,
+                format('queue_changes_%s', it.job_id));
+        END LOOP;
+    END LOOP;
+    RETURN 'set up';
+END
+$function$;
+COMMENT ON FUNCTION pgscore.watch_source(text, text[]) IS
+    'Sees to the triggers on the source of an incremental job: watched; set up, just now (the lock on the source lasts until '
+    'the end of the transaction); blind, while some are disabled, or the role may not create them. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.stage_changes(
+    job text, key_columns text[], target regclass, by_versions text, outdated text
+)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    queue record;
+    names text;
+    is_partial boolean;
+    chunk bigint := coalesce(nullif(current_setting('pgscore.backfill_rows', true), ''), '100000');
+BEGIN
+    SELECT q.* INTO STRICT queue FROM pgscore.queue_of(job) AS q;
+    SELECT string_agg('k' || n, ', ' ORDER BY n) INTO names FROM generate_series(1, cardinality(key_columns)) AS n;
+    DROP TABLE IF EXISTS pg_temp.pgscore_changed;
+    EXECUTE format(
+        'CREATE TEMPORARY TABLE pgscore_changed ON COMMIT DROP AS '
+        'SELECT DISTINCT %s, everything FROM pgscore.take_changes(%L) AS q (everything boolean, %s)',
+        names, job,
+        (SELECT string_agg(format('k%s %s', n, type), ', ' ORDER BY n) FROM unnest(queue.key_types) WITH ORDINALITY AS t (type, n)));
+    -- A key that is NULL stops a run over every row, with the reason.
+    EXECUTE format('SELECT NOT EXISTS (SELECT FROM pg_temp.pgscore_changed WHERE num_nulls(%s) > 0)', names) INTO is_partial;
+    IF NOT is_partial THEN
+        RETURN false;
+    END IF;
+    ALTER TABLE pg_temp.pgscore_changed DROP COLUMN everything;
+    EXECUTE format('ALTER TABLE pg_temp.pgscore_changed ADD PRIMARY KEY (%s)', names);
+    IF queue.scored_with IS DISTINCT FROM by_versions THEN
+        EXECUTE format(
+            'INSERT INTO pg_temp.pgscore_changed SELECT %s FROM %s AS r WHERE %s ORDER BY r.scored_at DESC LIMIT %s '
+            'ON CONFLICT DO NOTHING',
+            (SELECT string_agg(format('r.%I', k), ', ' ORDER BY n) FROM unnest(key_columns) WITH ORDINALITY AS u (k, n)),
+            target, outdated, chunk);
+    END IF;
+    RETURN true;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.stage_changes(text, text[], regclass, text, text) IS
+    'Makes the temporary table pgscore_changed: the keys k1, k2, … that were queued, and up to pgscore.backfill_rows of rows '
+    'r of the target of which the condition outdated holds, those scored last first. False, and to be left alone: any row may '
+    'have changed. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.refresh_unfinished(job text)
+RETURNS boolean
+LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT coalesce((SELECT q.scored_with IS NULL FROM pgscore.queue_of(job) AS q), false)
+$function$;
+COMMENT ON FUNCTION pgscore.refresh_unfinished(text) IS
+    'Whether the last run of an incremental job was one step of several: more rows are of an old version, or its triggers were '
+    'just made. `pgscore refresh run` goes on until this is false';

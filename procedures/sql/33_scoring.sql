@@ -19,7 +19,7 @@ COMMENT ON FUNCTION pgscore.scores_in_batches(record) IS
     'It gives one output, so functions that give arrays are called row by row. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.scoring_query(
-    source regclass, key_columns text[], called record, challenger record DEFAULT NULL
+    source regclass, key_columns text[], called record, challenger record DEFAULT NULL, others text[] DEFAULT '{}'
 )
 RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
@@ -44,11 +44,11 @@ BEGIN
         END IF;
         columns := columns || format('%s AS canary', pgscore.canary_condition(challenger.model, key_columns, challenger.canary));
     END IF;
-    RETURN format('SELECT %s FROM %s AS r', array_to_string(columns, ', '), source);
+    RETURN format('SELECT %s FROM %s AS r', array_to_string(columns || others, ', '), source);
 END
 $function$;
-COMMENT ON FUNCTION pgscore.scoring_query(regclass, text[], record, record) IS
-    'The query over the source of a job: keys k1, k2, … and score; with a challenger (of challenger_to_run), its score as '
+COMMENT ON FUNCTION pgscore.scoring_query(regclass, text[], record, record, text[]) IS
+    'The query over the source of a job: keys k1, k2, …, score and the others (of target_columns); with a challenger (of challenger_to_run), its score as '
     'challenger, and canary. Where a version is scored in batches, score_features and challenger_features. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.answer_of_batch(called record, column_name text)
@@ -71,7 +71,7 @@ COMMENT ON FUNCTION pgscore.answer_of_batch(record, text) IS
     'SQL of a version''s answer in score_source: from outputs o of its graph, or as it stands in the staged row s. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.score_source(
-    source regclass, key_columns text[], called record, challenger record DEFAULT NULL
+    source regclass, key_columns text[], called record, challenger record DEFAULT NULL, others text[] DEFAULT '{}'
 )
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
@@ -103,11 +103,13 @@ BEGIN
         END IF;
     END IF;
 
+    answers := answers || ARRAY(SELECT 's.' || (regexp_match(o, ' AS ("?[a-z_]+"?)$'))[1] FROM unnest(others) AS o);
+
     -- One statement reads the source, so one snapshot does.
     EXECUTE format(
         'CREATE TEMPORARY TABLE %I ON COMMIT DROP AS %s',
         CASE WHEN graphs = '{}' THEN 'pgscore_scored' ELSE 'pgscore_staged' END,
-        pgscore.scoring_query(source, key_columns, called, challenger));
+        pgscore.scoring_query(source, key_columns, called, challenger, others));
     IF graphs = '{}' THEN
         RETURN;
     END IF;
@@ -138,6 +140,6 @@ BEGIN
     DROP TABLE pg_temp.pgscore_staged;
 END
 $function$;
-COMMENT ON FUNCTION pgscore.score_source(regclass, text[], record, record) IS
-    'Makes the temporary table pgscore_scored: keys k1, k2, …, score, and with a challenger (of challenger_to_run) challenger '
+COMMENT ON FUNCTION pgscore.score_source(regclass, text[], record, record, text[]) IS
+    'Makes the temporary table pgscore_scored: keys k1, k2, …, score, the others (of target_columns), and with a challenger (of challenger_to_run) challenger '
     'and canary. Part of refresh';

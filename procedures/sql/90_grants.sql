@@ -62,7 +62,15 @@ BEGIN
             pgscore.check_challenger,
             pgscore.canary_condition,
             pgscore.compare_scores,
-            pgscore.record_comparison
+            pgscore.record_comparison,
+            pgscore.target_form,
+            pgscore.add_target_form,
+            pgscore.check_target_form,
+            pgscore.target_columns,
+            pgscore.type_of_output,
+            pgscore.output_of_canary,
+            pgscore.rank_scored,
+            pgscore.make_top_view
         TO pgscore_scorer;
         GRANT SELECT ON pgscore.freshness, pgscore.challenger_overview TO pgscore_scorer;
         IF to_regprocedure('pgscore.runtime_info()') IS NOT NULL THEN

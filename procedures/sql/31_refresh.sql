@@ -278,6 +278,7 @@ DECLARE
     expressions text[];
     changes text;
     differs text;
+    segments jsonb;
 BEGIN
     SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
     IF NOT pg_try_advisory_xact_lock(hashtext('pgscore.refresh'), it.job_id) THEN
@@ -350,6 +351,11 @@ BEGIN
     INTO keys, new_keys
     FROM unnest(names, places) WITH ORDINALITY AS c (name, place, n);
 
+    IF called.kind = 'clusterer' THEN
+        segments := pgscore.count_segments(
+            target, same_key, score, by_version, ARRAY[version, comparison.challenger_version]);
+    END IF;
+
     EXECUTE format('SELECT NOT EXISTS (SELECT FROM %s)', target) INTO is_empty;
     rows_deleted := 0;
     rows_updated := 0;
@@ -373,6 +379,9 @@ BEGIN
     DROP TABLE pg_temp.pgscore_scored;
     run_id := pgscore.record_run(
         job, started, version, rows_scored, rows_inserted, rows_updated, rows_deleted, rows_refused);
+    IF segments IS NOT NULL THEN
+        PERFORM pgscore.record_segments(job, run_id, segments);
+    END IF;
     IF comparing THEN
         comparison.run_id := run_id;
         PERFORM pgscore.record_comparison(job, comparison);

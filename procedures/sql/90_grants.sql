@@ -70,9 +70,13 @@ BEGIN
             pgscore.type_of_output,
             pgscore.output_of_canary,
             pgscore.rank_scored,
-            pgscore.make_top_view
+            pgscore.make_top_view,
+            pgscore.count_segments,
+            pgscore.record_segments
         TO pgscore_scorer;
-        GRANT SELECT ON pgscore.freshness, pgscore.challenger_overview TO pgscore_scorer;
+        GRANT SELECT ON
+            pgscore.freshness, pgscore.challenger_overview, pgscore.segment_sizes, pgscore.segment_drift
+        TO pgscore_scorer;
         IF to_regprocedure('pgscore.runtime_info()') IS NOT NULL THEN
             GRANT EXECUTE ON FUNCTION pgscore.runtime_info TO pgscore_scorer;
         END IF;
@@ -91,7 +95,9 @@ BEGIN
             pgscore.history_overview,
             pgscore.grant_overview,
             pgscore.freshness,
-            pgscore.challenger_overview
+            pgscore.challenger_overview,
+            pgscore.segment_sizes,
+            pgscore.segment_drift
         TO pgscore_promoter;
     END IF;
     IF to_regrole('pgscore_deployer') IS NOT NULL THEN
@@ -124,6 +130,8 @@ BEGIN
             pgscore.grant_overview,
             pgscore.freshness,
             pgscore.challenger_overview,
+            pgscore.segment_sizes,
+            pgscore.segment_drift,
             -- For verify.
             pgscore.models, pgscore.versions, pgscore.aliases, pgscore.parity_cases
         TO pgscore_deployer;
@@ -141,6 +149,8 @@ BEGIN
             pgscore.grant_overview,
             pgscore.freshness,
             pgscore.challenger_overview,
+            pgscore.segment_sizes,
+            pgscore.segment_drift,
             pgscore.jobs,
             pgscore.runs
         TO pgscore_monitor;

@@ -171,7 +171,7 @@ def test_a_canary_is_ranked_by_what_it_shows(shop: tuple[Any, pd.DataFrame]) -> 
         (Top(0, ["user_id"]), "at least 1"),
         (Top(5, ["user_id"], keep=4), "fewer rows than it shows"),
         (Top(5, ["category"]), "per columns of its key"),
-        (Top(5, order_by="cost"), 'rank by cost, which public.candidates does not have'),
+        (Top(5, order_by="cost"), "rank by cost, which public.candidates does not have"),
         (Top(5, diverse="color", max_per=1), "color, which"),
         (Top(5, diverse="category"), "how many rows of one value"),
         (Top(5, eligible="customers"), "no column of the key"),

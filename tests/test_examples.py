@@ -1,0 +1,107 @@
+"""The examples, on real data, against scikit-learn, pandas and numpy."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+
+from pgscore.demo import churn
+from pgscore.procedures.connection import connect
+
+from .support.databases import copied, template
+from .support.refreshing import deployed
+from .support.servers import Server
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def example(name: str) -> ModuleType:
+    path = next((EXAMPLES / name).glob("*.py"))
+    spec = importlib.util.spec_from_file_location(f"example_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def connection(server18: Server) -> Iterator[Any]:
+    with copied(server18, template(server18)) as dsn:
+        connection = connect(dsn)
+        yield connection
+        connection.close()
+
+
+@pytest.mark.parametrize("name", [path.name for path in sorted(EXAMPLES.iterdir()) if path.is_dir()])
+def test_an_example_is_told_to_its_end(name: str) -> None:
+    path = next((EXAMPLES / name).glob("*.py"))
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+def psi(now: pd.Series, before: pd.Series) -> float:
+    p, q = (s.value_counts(normalize=True).reindex(range(6), fill_value=0).clip(lower=1e-4) for s in (now, before))
+    return float(((p - q) * np.log(p / q)).sum())
+
+
+def test_segments(connection: Any) -> None:
+    it = example("segments")
+    frame = churn.customers().sort_values(churn.KEY).reset_index(drop=True)
+    model = it.trained(frame)
+    it.prepare(connection, frame, model)
+
+    def check(frame: pd.DataFrame) -> pd.Series:
+        rows = it.query(connection, "SELECT customer_id, score, distance FROM customer_segments ORDER BY customer_id")
+        keys, segments, distances = zip(*rows, strict=True)
+        assert list(keys) == frame[churn.KEY].tolist()
+        assert list(segments) == model.predict(frame).tolist()
+        np.testing.assert_allclose(distances, model.transform(frame).min(axis=1), rtol=1e-9)
+        return pd.Series(segments)
+
+    result = it.refresh(connection)
+    assert (result.rows, result.inserted, result.refused) == (7043, 7043, 0)
+    before = check(frame)
+    assert set(before) == set(range(6))
+    sizes = before.value_counts().sort_index()
+    assert it.query(connection, it.SIZES) == [(1, s, n, 0, 0) for s, n in sizes.items()]
+    assert it.query(connection, it.DRIFT) == [(1, None, None)], "nothing to compare with"
+
+    it.raise_prices(connection)
+    dear = (frame.contract == "Month-to-month") & (frame.monthly_charges > 80)
+    frame.loc[dear, "monthly_charges"] *= 1.2
+    assert it.refresh(connection).updated == dear.sum()
+    now = check(frame)
+    moved = now != before
+    assert moved.sum() > 20
+    assert it.query(connection, it.SIZES)[6:] == [
+        (2, s, (now == s).sum(), ((now == s) & ~moved).sum(), ((now == s) & moved).sum()) for s in range(6)
+    ]
+    (run, share, index) = it.query(connection, it.DRIFT)[1]
+    assert (run, share) == (2, moved.mean())
+    assert index == pytest.approx(psi(now, before), rel=1e-12)
+
+    # The campaign, by pandas.
+    found = frame.assign(segment=now, distance=model.transform(frame).min(axis=1), left=frame.churn == "Yes")
+    leaving = found.groupby("segment").left.mean().nlargest(2).index
+    called = found[found.segment.isin(leaving) & (found.contract == "Month-to-month")]
+    called = called.sort_values(["distance", churn.KEY]).groupby("segment").head(100)
+    assert [key for (key,) in it.query(connection, it.CAMPAIGN)] == sorted(called[churn.KEY])
+
+    # Another version numbers its segments anew: nothing is compared across the two.
+    deployed(connection, clone(model).set_params(kmeans__random_state=1).fit(frame), "segments", promote=True)
+    it.refresh(connection)
+    assert it.query(connection, it.DRIFT)[2:] == [(3, None, None)]
+    it.refresh(connection)
+    assert it.query(connection, it.DRIFT)[3:] == [(4, 0.0, 0.0)]

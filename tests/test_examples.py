@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.decomposition import NMF, TruncatedSVD
 
 from pgscore.demo import churn
 from pgscore.procedures.connection import connect
 
 from .support.databases import copied, template
-from .support.refreshing import deployed
+from .support.refreshing import deployed, fetch, run
 from .support.servers import Server
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -105,3 +106,67 @@ def test_segments(connection: Any) -> None:
     assert it.query(connection, it.DRIFT)[2:] == [(3, None, None)]
     it.refresh(connection)
     assert it.query(connection, it.DRIFT)[3:] == [(4, 0.0, 0.0)]
+
+
+MODELS = {
+    "svd": lambda: TruncatedSVD(20, random_state=0),
+    "nmf": lambda: NMF(8, init="nndsvda", max_iter=30, tol=1e-3, random_state=0),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.filterwarnings("ignore:Maximum number of iterations")
+def test_recommendations(connection: Any, name: str) -> None:
+    it = example("recommendations")
+    frame, model = it.ratings(), MODELS[name]()
+    assert len(frame) == 100_004
+    it.prepare(connection, frame, model)
+    items = np.unique(frame.item_id)
+    factors = {what: dict(fetch(connection, f"SELECT * FROM {what}_factors")) for what in ("user", "item")}
+    of_items = np.array([factors["item"][item] for item in items])
+    np.testing.assert_array_equal(of_items, model.components_.T)
+
+    def best(user: int, seen: set[int], of_user: list[float]) -> list[tuple[int, int, int, float]]:
+        """By numpy: the products added up from the first to the last, equal scores by the item's key."""
+        scores = np.zeros(len(items))
+        for number, factor in enumerate(of_user):
+            scores = factor * of_items[:, number] + (scores if number else 0.0)
+        order = [i for i in np.lexsort((items, -scores)) if items[i] not in seen][: it.TOP]
+        return [(user, int(items[i]), rank, float(scores[i])) for rank, i in enumerate(order, start=1)]
+
+    def check() -> None:
+        of_users = dict(fetch(connection, "SELECT * FROM user_factors"))
+        seen = dict(fetch(connection, "SELECT user_id, array_agg(item_id) FROM ratings GROUP BY user_id"))
+        expected = [row for user in sorted(of_users) for row in best(user, set(seen[user]), of_users[user])]
+        columns = "user_id, item_id, rank, score"
+        assert fetch(connection, f"SELECT {columns} FROM recommended ORDER BY user_id, rank") == expected
+
+    assert it.refresh(connection) == (671, 671, 6710, 0, 0)
+    check()
+    assert it.refresh(connection) == (671, 0, 0, 0, 0)
+
+    before = fetch(connection, "SELECT user_id, item_id, scored_at FROM recommended WHERE user_id NOT IN (7, 100, 671)")
+    it.fold_in(connection, model, it.NEW_RATINGS)
+    users, ranked, inserted, _, deleted = it.refresh(connection)
+    assert (users, ranked) == (671, 3)
+    assert inserted == deleted
+    check()
+    assert set(before) == set(
+        fetch(connection, "SELECT user_id, item_id, scored_at FROM recommended WHERE user_id NOT IN (7, 100, 671)")
+    )
+
+    # What is seen late, or taken back, is noticed too, whatever its time; and a user who is gone takes the rows along.
+    run(
+        connection,
+        "DELETE FROM ratings WHERE (user_id, item_id) = (SELECT user_id, item_id FROM ratings WHERE user_id = 5 LIMIT 1)",
+    )
+    run(connection, "DELETE FROM user_factors WHERE user_id = 9")
+    users, ranked, _, _, deleted = it.refresh(connection)
+    assert (users, ranked) == (670, 1)
+    assert deleted >= 10
+    check()
+    # Another item's factors change everything.
+    run(connection, "UPDATE item_factors SET factors[1] = factors[1] + 1 WHERE item_id = 31")
+    of_items[items == 31, 0] += 1
+    assert it.refresh(connection)[1] == 670
+    check()

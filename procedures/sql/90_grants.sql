@@ -39,7 +39,7 @@ BEGIN
             pgscore.resolve(text),
             pgscore.warm_up(text), pgscore.functions_to_warm(text)
         TO pgscore_scorer;
-        GRANT EXECUTE ON PROCEDURE pgscore.refresh TO pgscore_scorer;
+        GRANT EXECUTE ON PROCEDURE pgscore.refresh, pgscore.recommend TO pgscore_scorer;
         GRANT EXECUTE ON FUNCTION
             pgscore.create_refresh,
             pgscore.drop_refresh,
@@ -72,7 +72,9 @@ BEGIN
             pgscore.rank_scored,
             pgscore.make_top_view,
             pgscore.count_segments,
-            pgscore.record_segments
+            pgscore.record_segments,
+            pgscore.check_recommend,
+            pgscore.rank_items
         TO pgscore_scorer;
         GRANT SELECT ON
             pgscore.freshness, pgscore.challenger_overview, pgscore.segment_sizes, pgscore.segment_drift

@@ -61,7 +61,7 @@ def store(cursor: Any, what: str, keys: Any, factors: Any) -> None:
     """Writes factors of users or items; those that are there already are replaced."""
     execute_values(
         cursor,
-        f"INSERT INTO {what}_factors VALUES %s ON CONFLICT ({what}_id) DO UPDATE SET factors = excluded.factors",
+        f"INSERT INTO {what}_factors VALUES %s ON CONFLICT ({what}_id) DO UPDATE SET factors = excluded.factors",  # noqa: S608
         list(zip(keys.tolist(), factors.tolist(), strict=True)),
     )
 
@@ -89,7 +89,7 @@ def refresh(connection: Any) -> tuple[int, int, int, int, int]:
     """One run: users, users ranked anew, rows inserted, updated, deleted."""
     with connection, connection.cursor() as cursor:
         cursor.execute(
-            f"CALL pgscore.recommend('user_factors', 'item_factors', 'ratings', 'public.recommended', {TOP})"
+            "CALL pgscore.recommend('user_factors', 'item_factors', 'ratings', 'public.recommended', %s)", [TOP]
         )
         counts: tuple[int, int, int, int, int] = cursor.fetchone()
         return counts

@@ -95,6 +95,8 @@ DECLARE
     place text[];
     into_table text;
     inputs_table text;
+    type_of_user text;
+    type_of_item text;
     n_factors integer;
     shortest integer;
     hash_of_items bytea;
@@ -114,18 +116,20 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'PS002', MESSAGE = format('%s is being refreshed already', into_table), HINT = 'wait for it to end';
     END IF;
-    IF to_regclass(into_table) IS NULL THEN
-        EXECUTE (
-            SELECT format(
-                'CREATE TABLE %1$s (%3$I %5$s NOT NULL, %4$I %6$s NOT NULL, rank integer NOT NULL,'
-                ' score double precision NOT NULL, scored_at timestamptz NOT NULL, PRIMARY KEY (%3$I, %4$I));'
-                'CREATE TABLE %2$s (%3$I %5$s PRIMARY KEY, inputs bytea NOT NULL)',
-                into_table, inputs_table, keys[1], keys[2],
-                format_type(u.atttypid, u.atttypmod), format_type(i.atttypid, i.atttypmod))
-            FROM pg_attribute AS u, pg_attribute AS i
-            WHERE u.attrelid = users AND u.attname = keys[1] AND i.attrelid = items AND i.attname = keys[2]);
-        EXECUTE format('COMMENT ON TABLE %s IS %L', into_table, format('The best items of %s for each of %s', items, users));
+    SELECT format_type(u.atttypid, u.atttypmod), format_type(i.atttypid, i.atttypmod) INTO STRICT type_of_user, type_of_item
+    FROM pg_attribute AS u, pg_attribute AS i
+    WHERE u.attrelid = users AND u.attname = keys[1] AND i.attrelid = items AND i.attname = keys[2];
+    IF to_regclass(inputs_table) IS NULL THEN
+        EXECUTE format('CREATE TABLE %s (%I %s PRIMARY KEY, inputs bytea NOT NULL)', inputs_table, keys[1], type_of_user);
         EXECUTE format('COMMENT ON TABLE %s IS %L', inputs_table, format('Hashes of what %s was made of', into_table));
+    END IF;
+    IF to_regclass(into_table) IS NULL THEN
+        EXECUTE format(
+            'CREATE TABLE %1$s (%2$I %4$s NOT NULL, %3$I %5$s NOT NULL, rank integer NOT NULL, score double precision NOT NULL,'
+            ' scored_at timestamptz NOT NULL, PRIMARY KEY (%2$I, %3$I))',
+            into_table, keys[1], keys[2], type_of_user, type_of_item);
+        EXECUTE format('COMMENT ON TABLE %s IS %L', into_table, format('The best items of %s for each of %s', items, users));
+        EXECUTE format('DELETE FROM %s', inputs_table);
     END IF;
 
     -- Items in columns: an array would be taken apart for each user.

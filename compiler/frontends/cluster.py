@@ -85,7 +85,8 @@ def _with_distances(cluster: ir.Block, columns: ir.Block, centers: ir.FloatArray
     n_centers, n_columns = centers.shape
     differences = builder.add(ir.Affine(columns, np.tile(np.eye(n_columns), (n_centers, 1)), -centers.ravel()))
     squares = builder.add(ir.Multiply(differences + differences))
-    sums = builder.add(ir.Affine(squares, np.kron(np.eye(n_centers), np.ones(n_columns)), np.zeros(n_centers)))
+    of_one: ir.FloatArray = np.repeat(np.eye(n_centers), n_columns, axis=1)
+    sums = builder.add(ir.Affine(squares, of_one, np.zeros(n_centers)))
     smallest = builder.add(ir.Reduce(sums, ir.Reduction.MIN))
     distance = builder.add(ir.Elementwise(smallest, ir.Op.SQRT))
     return Predictions(ir.ModelKind.CLUSTERER, cluster, transform=transform, distance=distance)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,17 @@ import pandas as pd
 import pytest
 from psycopg2.extras import execute_values
 
-from pgscore.errors import RefusedError, SignatureError
+from pgscore.compiler.artifact import Strategy
+from pgscore.errors import RefusedError, RightsError, SignatureError
 from pgscore.procedures import lifecycle
 from pgscore.procedures.challenger import set_challenger
+from pgscore.procedures.install import install
 from pgscore.procedures.refresh import Top, create_job, run_job
 
-from ..support.refreshing import churn_model, connection, counts, customers, fetch, run
+from ..support.refreshing import churn_model, connection, connection15, counts, customers, deployed, fetch, run
+from ..support.roles import login, name_of
 
-__all__ = ["connection"]
+__all__ = ["connection", "connection15"]
 
 USERS, ITEMS = 60, 50
 
@@ -216,3 +220,50 @@ def test_outputs_of_a_canary_are_the_challengers(connection: Any) -> None:
     assert {version for _, version, _, _ in rows} == {1, 2}
     for key, version, score, proba in rows:
         assert np.allclose([*proba, score], [*expected[version][key], expected[version][key, 1]], rtol=1e-12)
+
+
+def test_a_scorer_has_top_jobs_and_recommendations_of_their_own(shop: tuple[Any, pd.DataFrame]) -> None:
+    connection, frame = shop
+    run(connection, "CREATE TABLE stock AS SELECT DISTINCT item_id FROM candidates")
+    with login(connection, "pgscore_scorer") as scorer:
+        name = name_of(scorer)
+        run(connection, f"GRANT SELECT ON candidates, stock TO {name}; CREATE SCHEMA lab AUTHORIZATION {name}")
+        given = {"model": "churn", "source": "candidates", "keys": ["user_id", "item_id"], "target": "lab.recs"}
+        top = Top(10, ["user_id"], keep=12, eligible="stock")
+        create_job(scorer, "recs", **given, outputs=["label"], top=top)  # type: ignore[arg-type]
+        run_job(scorer, "recs")
+        stored(scorer, ranked(frame, 10), "lab.recs_top")
+        with login(connection, "pgscore_scorer") as other, pytest.raises(RightsError):
+            run_job(other, "recs")
+        run(
+            scorer,
+            "CREATE VIEW lab.users AS SELECT DISTINCT user_id, ARRAY[1.0::float8] AS factors FROM candidates;"
+            "CREATE VIEW lab.items AS SELECT DISTINCT item_id, ARRAY[1.0::float8] AS factors FROM candidates",
+        )
+        run(scorer, "CALL pgscore.recommend('lab.users', 'lab.items', 'candidates', 'lab.best', 3)")
+        run(connection, "DROP SCHEMA lab CASCADE")
+
+
+def test_an_onnx_version_is_ranked_from_its_batches(connection15: Any, runtime_folder: Path) -> None:
+    install(connection15, plpython=True, runtime=runtime_folder)
+    model = deployed(connection15, churn_model(), name="graph", strategy=Strategy.ONNX)
+    create_job(
+        connection15,
+        "daily",
+        model="graph",
+        source="customers",
+        keys=["region", "id"],
+        target="scores",
+        outputs=["label"],
+        top=Top(20, ["region"], order_by="tenure", keep=25, diverse="plan", max_per=9),
+    )
+    assert run_job(connection15, "daily").inserted == 50
+    frame = customers()
+    order = frame.assign(id=frame.index, region=np.where(frame.index % 2, "north", "south"))
+    order = order.sort_values(["region", "tenure", "id"], ascending=[True, False, True]).groupby("region").head(25)
+    rows = fetch(connection15, "SELECT id, score, label, plan FROM scores ORDER BY region, rank")
+    assert [row[0] for row in rows] == order.id.tolist()
+    np.testing.assert_allclose([row[1] for row in rows], model.predict_proba(order)[:, 1], rtol=1e-12)
+    assert [row[2] for row in rows] == model.predict(order).tolist()
+    shown = order.groupby(["region", "plan"]).head(9).groupby("region").head(20)
+    assert fetch(connection15, "SELECT id FROM scores_top ORDER BY region, rank") == [(key,) for key in shown.id]

@@ -43,12 +43,19 @@ def plans(program: ir.Program) -> tuple[Plan, ...]:
 
 
 def _of_numbers(program: ir.Program, predict: ir.Output) -> tuple[Plan, ...]:
-    """A regressor's, with an array for several targets, or a clusterer's, which may know probabilities too."""
+    """A regressor's, with an array for several targets, or a clusterer's: of a mixture with probabilities, of KMeans
+    with the distance.
+    """
     if program.kind is not ModelKind.CLUSTERER:
         several = len(predict.columns) > 1
         return (_array("", predict, "predict(X)") if several else _one("", predict, sql.Shape.NUMBER),)
-    proba = program.output(Method.PREDICT_PROBA)
-    return (_one("", predict, sql.Shape.INTEGER), *([_array("proba", proba, "predict_proba(X)")] if proba else []))
+    found = [_one("", predict, sql.Shape.INTEGER)]
+    if proba := program.output(Method.PREDICT_PROBA):
+        found.append(_array("proba", proba, "predict_proba(X)"))
+    if distance := program.output(Method.DISTANCE):
+        nearest = sql.Result(distance.columns, sql.Shape.NUMBER)
+        found.append(Plan("distance", "distance(X)", "double precision", nearest, Method.DISTANCE))
+    return tuple(found)
 
 
 def _of_classes(program: ir.Program, predict: ir.Output) -> tuple[Plan, ...]:

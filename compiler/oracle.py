@@ -11,12 +11,14 @@ import importlib
 import math
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import LabelBinarizer
 
 from pgscore.errors import UsageError
@@ -113,7 +115,7 @@ class Oracle:
 
     def _ask(self, method: str, batch: Any) -> list[Any]:
         """What the method answers, row by row. Raises what the model raises."""
-        ask = getattr(self._estimator, method)
+        ask = method_of(self._estimator, method)
         if isinstance(self._estimator, LabelBinarizer):  # its columns depend on the other labels of a call
             return [_dense(ask(row)).tolist()[0] for row in _rows(batch)]
         values = _dense(ask(batch))
@@ -285,6 +287,30 @@ class Oracle:
         if not missing and self._types.get(name) in (SqlType.INTEGER, SqlType.BIGINT):
             return np.array(values, dtype=np.int64)
         return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def method_of(estimator: Any, name: str) -> Callable[[Any], Any]:
+    """A method of the model by name; `distance`, which scikit-learn lacks, is made of its `cluster_centers_`.
+
+    It is `transform(X).min(axis=1)` to the last digit: `transform` has none left next to a centre.
+    """
+    if name != Method.DISTANCE.value:
+        method: Callable[[Any], Any] = getattr(estimator, name)
+        return method
+    return partial(_distance, estimator)
+
+
+def _distance(estimator: Any, batch: Any) -> npt.NDArray[np.float64]:
+    while not hasattr(estimator, "cluster_centers_"):
+        if isinstance(estimator, Pipeline):
+            batch = estimator[:-1].transform(batch) if len(estimator.steps) > 1 else batch
+            estimator = estimator.steps[-1][1]
+        else:
+            estimator = getattr(estimator, "best_estimator_", None) or estimator.estimator
+    estimator.predict(batch)  # refuses what it refuses
+    rows = np.asarray(_dense(batch), dtype=np.float64)
+    distances = [np.sqrt(np.square(rows - center).sum(axis=1)) for center in estimator.cluster_centers_]
+    return np.min(distances, axis=0)  # type: ignore[no-any-return]
 
 
 def _parse(method: str) -> tuple[str, int | None]:

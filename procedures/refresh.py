@@ -63,6 +63,25 @@ class Freshness:
         return self.state == "fresh"
 
 
+@dataclass(frozen=True)
+class Top:
+    """That a job keeps the best rows only (docs/recommendations.md).
+
+    The target holds the first `keep` rows (default: `n`) for each value of the key columns `per`, or of all rows, by
+    `order_by` (score, or a column of the source), the largest first. With a larger `keep`, `diverse` or `eligible`, the
+    view TARGET_top shows `n` of them: those whose key is found in the relation `eligible`, at most `max_per` for each
+    value of the column `diverse`.
+    """
+
+    n: int
+    per: Sequence[str] = ()
+    order_by: str = "score"
+    keep: int | None = None
+    diverse: str | None = None
+    max_per: int | None = None
+    eligible: str | None = None
+
+
 def create_job(  # noqa: PLR0913
     connection: Connection,
     job: str,
@@ -76,13 +95,16 @@ def create_job(  # noqa: PLR0913
     replace: bool = False,
     challenger: str | None = None,
     canary: float = 0,
+    outputs: Sequence[str] = (),
+    top: Top | None = None,
 ) -> None:
     """Creates a job: `model` scores every row of `source` into `target`, row by row of `keys`.
 
     With `mode` "incremental", triggers on `source` queue changed keys, and a run scores those (docs/refresh.md).
     A `target` without a schema goes to the first schema of the search_path; it is created where it does not exist.
     `replace` first drops the job of that name, with the record of its runs; its table stays.
-    `challenger` and `canary` are those of `set_challenger`. Raises NotFoundError, SignatureError, InvalidNameError,
+    `challenger` and `canary` are those of `set_challenger`. `outputs` are further functions of the model whose answers
+    the target holds, by suffix: "label" for score.churn_label. Raises NotFoundError, SignatureError, InvalidNameError,
     RefusedError or RightsError; nothing is changed then.
     """
     with transaction(connection) as cursor:
@@ -90,14 +112,24 @@ def create_job(  # noqa: PLR0913
         oid, schema = cursor.fetchone()
         if oid is None:
             raise NotFoundError(f"there is no table or view {source}")
+        ranking: list[object] = [None] * 7
+        if top is not None:
+            eligible = None
+            if top.eligible is not None:
+                cursor.execute("SELECT pg_catalog.to_regclass(%s)::pg_catalog.oid", [top.eligible])
+                eligible = cursor.fetchone()[0]
+                if eligible is None:
+                    raise NotFoundError(f"there is no table or view {top.eligible}")
+            ranking = [top.n, list(top.per), top.order_by, top.keep, top.diverse, top.max_per, eligible]
         if "." not in target and schema is not None:
             target = f"{quoting.ident(schema)}.{target}"
         with pinned(cursor):
             if replace:
                 cursor.execute("SELECT pgscore.drop_refresh(%s)", [job])
             cursor.execute(
-                "SELECT pgscore.create_refresh(%s, %s, %s::oid::regclass, %s::text[], %s, %s, %s)",
-                [job, model, oid, list(keys), target, alias, mode],
+                "SELECT pgscore.create_refresh(%s, %s, %s::oid::regclass, %s::text[], %s, %s, %s, %s::text[], %s,"
+                " %s::text[], %s, %s, %s, %s, %s::oid::regclass)",
+                [job, model, oid, list(keys), target, alias, mode, list(outputs), *ranking],
             )
             if challenger is not None:
                 cursor.execute("SELECT pgscore.set_challenger(%s, %s, %s)", [job, challenger, canary])

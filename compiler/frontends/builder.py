@@ -31,6 +31,7 @@ class Predictions:
     detector is one column. With `targets` (a classifier of several targets) the column of each target is an index into
     its labels, and `proba` has the probabilities of all targets, one target after the other. `transform` is what
     `transform` gives where the predictor is a step in the middle of a pipeline (KMeans, LinearDiscriminantAnalysis).
+    `distance` is how far a clusterer's row lies from the nearest centre.
     """
 
     kind: ir.ModelKind
@@ -40,6 +41,7 @@ class Predictions:
     decision: Block | None = None
     targets: tuple[tuple[ir.Label, ...], ...] | None = None
     transform: Block | None = None
+    distance: Block | None = None
 
 
 Frontend = Callable[[Any, Block, "Builder"], Block | Predictions]
@@ -330,4 +332,6 @@ def _outputs(predictions: Predictions | Block) -> list[ir.Output]:
         outputs.append(ir.Output(ir.Method.PREDICT_PROBA, predictions.proba))
     if predictions.decision is not None:
         outputs.append(ir.Output(ir.Method.DECISION_FUNCTION, predictions.decision))
+    if predictions.distance is not None:
+        outputs.append(ir.Output(ir.Method.DISTANCE, predictions.distance))
     return outputs

@@ -18,7 +18,7 @@ def k_means(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
     centers = _centers(estimator.cluster_centers_, builder)
     columns = builder.finite(columns)
     nearest = builder.add(ir.ArgMax(_nearness(columns, centers, _squares(centers), builder)))
-    return Predictions(ir.ModelKind.CLUSTERER, nearest, transform=_distances(columns, centers, builder))
+    return _with_distances(nearest, columns, centers, builder)
 
 
 def bisecting_k_means(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
@@ -29,7 +29,6 @@ def bisecting_k_means(estimator: Any, columns: ir.Block, builder: Builder) -> Pr
     """
     _require_doubles(estimator, builder)
     columns = builder.finite(columns)
-    distances = _distances(columns, _centers(estimator.cluster_centers_, builder), builder)
     nodes = [estimator._bisecting_tree]
     left: list[int] = []
     for node in nodes:
@@ -57,7 +56,7 @@ def bisecting_k_means(estimator: Any, columns: ir.Block, builder: Builder) -> Pr
         category_set=np.full(len(nodes), -1),
     )
     cluster = builder.add(ir.Trees(differences, forest, np.zeros(1)))
-    return Predictions(ir.ModelKind.CLUSTERER, cluster, transform=distances)
+    return _with_distances(cluster, columns, _centers(estimator.cluster_centers_, builder), builder)
 
 
 def birch(estimator: Any, columns: ir.Block, builder: Builder) -> Predictions:
@@ -78,6 +77,19 @@ def nearest_center(estimator: Any, columns: ir.Block, builder: Builder) -> Predi
         return Predictions(ir.ModelKind.CLUSTERER, builder.add(ir.Constant((), np.full(1, -1.0))))
     centers = _centers(estimator.cluster_centers_, builder)
     return Predictions(ir.ModelKind.CLUSTERER, _nearest(columns, centers, _squares(centers), builder))
+
+
+def _with_distances(cluster: ir.Block, columns: ir.Block, centers: ir.FloatArray, builder: Builder) -> Predictions:
+    """KMeans and its kin. The distance to the nearest centre is made of differences: next to one it has digits too."""
+    transform = _distances(columns, centers, builder)
+    n_centers, n_columns = centers.shape
+    differences = builder.add(ir.Affine(columns, np.tile(np.eye(n_columns), (n_centers, 1)), -centers.ravel()))
+    squares = builder.add(ir.Multiply(differences + differences))
+    of_one: ir.FloatArray = np.repeat(np.eye(n_centers), n_columns, axis=1)
+    sums = builder.add(ir.Affine(squares, of_one, np.zeros(n_centers)))
+    smallest = builder.add(ir.Reduce(sums, ir.Reduction.MIN))
+    distance = builder.add(ir.Elementwise(smallest, ir.Op.SQRT))
+    return Predictions(ir.ModelKind.CLUSTERER, cluster, transform=transform, distance=distance)
 
 
 def _nearness(columns: ir.Block, centers: ir.FloatArray, squares: ir.FloatArray, builder: Builder) -> ir.Block:

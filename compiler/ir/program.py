@@ -18,6 +18,8 @@ class Method(Enum):
     PREDICT_PROBA = "predict_proba"
     DECISION_FUNCTION = "decision_function"
     TRANSFORM = "transform"
+    DISTANCE = "distance"
+    """Of a clusterer: from the row to the nearest of its `cluster_centers_` (oracle.method_of)."""
 
 
 Label = str | int | float | bool

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from pgscore.errors import UsageError
+
 from . import output
 from .challenger import Canary, Challenger, challenge, check_canary, compare
 from .command import Reply, Session, command
@@ -61,16 +63,42 @@ def create(  # noqa: PLR0913, PLR0917 (its options)
     mode: Annotated[Mode, typer.Option("--mode", help="What a run scores: every row, or what changed.")] = Mode.FULL,
     challenger: Challenger = None,
     canary: Canary = 0,
+    outputs: Annotated[
+        str, typer.Option("--outputs", metavar="LIST", help="More columns: `label,proba` of score.NAME_label, _proba.")
+    ] = "",
+    top: Annotated[
+        int | None, typer.Option("--top", metavar="N", help="Keep the best N rows only, with a rank.")
+    ] = None,
+    per: Annotated[
+        list[str] | None, typer.Option("--per", metavar="COLUMN", help="The best N for each of these; repeatable.")
+    ] = None,
+    order_by: Annotated[
+        str, typer.Option("--order-by", metavar="COLUMN", help="What ranks: the score or a column of the source.")
+    ] = "score",
+    keep: Annotated[
+        int | None, typer.Option("--keep", metavar="K", help="Keep K rows, of which the view TABLE_top shows N.")
+    ] = None,
+    diverse: Annotated[
+        str | None, typer.Option("--diverse", metavar="COLUMN", help="The view shows few rows of one value of it:")
+    ] = None,
+    max_per: Annotated[int | None, typer.Option("--max-per", metavar="M", help="at most so many.")] = None,
+    eligible: Annotated[
+        str | None, typer.Option("--eligible", metavar="TABLE", help="The view shows only rows whose key is in it.")
+    ] = None,
 ) -> Reply:
     """Create a job: score a table into a prediction table. Mode incremental puts triggers on the table."""
     check_canary(challenger, canary)
-    from pgscore.procedures.refresh import create_job
+    if top is None and (per or (keep, diverse, max_per, eligible, order_by) != (None, None, None, None, "score")):
+        raise UsageError("--per, --order-by, --keep, --diverse, --max-per and --eligible belong to --top")
+    from pgscore.procedures.refresh import Top, create_job
 
     chosen: dict[str, Any] = {"model": model, "alias": alias, "source": source, "keys": key, "target": target}
     chosen |= {"mode": mode.value, "challenger": challenger, "canary": canary}
+    chosen["outputs"] = [o for o in outputs.split(",") if o]
+    ranking = None if top is None else Top(top, per or [], order_by, keep, diverse, max_per, eligible)
     with session.connection() as connection:
-        create_job(connection, job, **chosen)
-    data = {"job": job, **chosen}
+        create_job(connection, job, **chosen, top=ranking)
+    data = {"job": job, **chosen, "top": None if ranking is None else plain(ranking)}
     return Reply(data, lambda console: console.print(f"Created {job}: {source} through {model} into {target}"))
 
 

@@ -68,7 +68,9 @@ COMMENT ON FUNCTION pgscore.score_expression(regclass, record, text) IS
     'SQL that calls a version''s function (of version_to_run; the main one, or that of a suffix such as _features) for the '
     'row r of a relation. Part of refresh';
 
-CREATE OR REPLACE FUNCTION pgscore.check_target(target regclass, source regclass, key_columns text[], result text)
+CREATE OR REPLACE FUNCTION pgscore.check_target(
+    target regclass, source regclass, key_columns text[], result text, names text[] DEFAULT '{}', types text[] DEFAULT '{}'
+)
 RETURNS void
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -83,6 +85,8 @@ BEGIN
         WHERE a.attrelid = source AND a.attname = ANY (key_columns)
         UNION ALL
         VALUES ('score', result), ('model_version', 'integer'), ('scored_at', 'timestamp with time zone')
+        UNION ALL
+        SELECT * FROM unnest(names, types)
     ) AS w (name, type)
     LEFT JOIN pg_attribute AS t
         ON t.attrelid = target AND t.attname = w.name AND t.attnum > 0 AND NOT t.attisdropped
@@ -110,11 +114,14 @@ BEGIN
     END IF;
 END
 $function$;
-COMMENT ON FUNCTION pgscore.check_target(regclass, regclass, text[], text) IS
-    'Raises unless the table can hold the predictions of a job: its keys, score, model_version, scored_at. Part of refresh';
+COMMENT ON FUNCTION pgscore.check_target(regclass, regclass, text[], text, text[], text[]) IS
+    'Raises unless the table can hold the predictions of a job: its keys, score, model_version, scored_at, and the columns '
+    'called names. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.create_refresh(
-    job text, model text, source regclass, keys text[], target text, alias text DEFAULT 'live', mode text DEFAULT 'full'
+    job text, model text, source regclass, keys text[], target text, alias text DEFAULT 'live', mode text DEFAULT 'full',
+    outputs text[] DEFAULT '{}', top integer DEFAULT NULL, per text[] DEFAULT NULL, order_by text DEFAULT NULL,
+    keep integer DEFAULT NULL, diverse text DEFAULT NULL, max_per integer DEFAULT NULL, eligible regclass DEFAULT NULL
 )
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
@@ -126,6 +133,10 @@ DECLARE
     target_name text;
     wrong text;
     columns text;
+    form record;
+    names text[];
+    types text[];
+    expressions text[];
 BEGIN
     SELECT v.* INTO STRICT called FROM pgscore.version_to_run(model, alias) AS v;
     IF (SELECT c.relkind NOT IN ('r', 'p', 'v', 'm', 'f') FROM pg_class AS c WHERE c.oid = source) THEN
@@ -170,8 +181,33 @@ BEGIN
     END IF;
     target_name := format('%I.%I', place[1], place[2]);
 
+    SELECT
+        ARRAY(SELECT o FROM unnest(create_refresh.outputs) AS o WHERE o <> 'score') AS outputs,
+        create_refresh.top,
+        CASE WHEN create_refresh.top IS NULL THEN create_refresh.keep ELSE coalesce(create_refresh.keep, create_refresh.top) END AS keep,
+        CASE WHEN create_refresh.top IS NULL THEN create_refresh.per ELSE coalesce(create_refresh.per, '{}') END AS per,
+        CASE WHEN create_refresh.top IS NULL THEN create_refresh.order_by ELSE coalesce(create_refresh.order_by, 'score') END AS order_by,
+        create_refresh.diverse,
+        create_refresh.max_per,
+        (SELECT format('%I.%I', n.nspname, c.relname)
+         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+         WHERE c.oid = create_refresh.eligible) AS eligible
+    INTO form;
+    IF form.top IS NOT NULL AND mode = 'incremental' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS004',
+            MESSAGE = format('refresh job %s ranks rows: a changed one can move all others of its group', job),
+            HINT = 'mode full ranks';
+    END IF;
+    PERFORM pgscore.check_target_form(job, source, keys, called, form);
+    SELECT
+        coalesce(array_agg(c.name), '{}'), coalesce(array_agg(c.type), '{}'),
+        coalesce(array_agg(format('%s AS %I', c.expression, c.place)), '{}')
+    INTO names, types, expressions
+    FROM pgscore.target_columns(source, keys, called, NULL, form) AS c;
+
     -- Planning the query finds what else would stop a run: rights, and columns of types that do not fit.
-    EXECUTE 'EXPLAIN ' || pgscore.scoring_query(source, keys, called);
+    EXECUTE 'EXPLAIN ' || pgscore.scoring_query(source, keys, called, NULL, expressions);
 
     IF to_regclass(target_name) IS NULL THEN
         IF to_regnamespace(quote_ident(place[1])) IS NULL THEN
@@ -182,12 +218,13 @@ BEGIN
         FROM unnest(keys) WITH ORDINALITY AS k (name, n)
         JOIN pg_attribute AS a ON a.attrelid = source AND a.attname = k.name;
         EXECUTE format(
-            'CREATE TABLE %s (%s, score %s, model_version integer NOT NULL, scored_at timestamptz NOT NULL, PRIMARY KEY (%s))',
+            'CREATE TABLE %s (%s, score %s, model_version integer NOT NULL, scored_at timestamptz NOT NULL%s, PRIMARY KEY (%s))',
             target_name, columns, called.main ->> 'result',
+            (SELECT string_agg(format(', %I %s', c.name, c.type), '') FROM unnest(names, types) AS c (name, type)),
             (SELECT string_agg(quote_ident(k), ', ' ORDER BY n) FROM unnest(keys) WITH ORDINALITY AS u (k, n)));
         EXECUTE format('COMMENT ON TABLE %s IS %L', target_name, format('Predictions of model %s, by refresh job %s', model, job));
     END IF;
-    PERFORM pgscore.check_target(target_name, source, keys, called.main ->> 'result');
+    PERFORM pgscore.check_target(target_name, source, keys, called.main ->> 'result', names, types);
     PERFORM pgscore.add_job(
         job, called.model_id, alias,
         (SELECT format('%I.%I', n.nspname, c.relname)
@@ -196,12 +233,21 @@ BEGIN
     IF mode = 'incremental' THEN
         PERFORM pgscore.watch_source(job, pgscore.columns_read(called.parameters));
     END IF;
+    IF names <> '{}' THEN
+        PERFORM pgscore.add_target_form(
+            job, form.outputs, form.top, form.keep, form.per, form.order_by, form.diverse, form.max_per, form.eligible);
+    END IF;
+    IF form.keep > form.top OR num_nonnulls(form.diverse, form.eligible) > 0 THEN
+        PERFORM pgscore.make_top_view(job, target_name, keys, form);
+    END IF;
 END
 $function$;
-COMMENT ON FUNCTION pgscore.create_refresh(text, text, regclass, text[], text, text, text) IS
+COMMENT ON FUNCTION pgscore.create_refresh(
+    text, text, regclass, text[], text, text, text, text[], integer, text[], text, integer, text, integer, regclass) IS
     'Creates a refresh job: the version of model that alias means scores every row of source into target (schema.table), by '
-    'the key columns. The target is created where it does not exist: the keys, score, model_version, scored_at. Mode '
-    'incremental puts triggers on source, and a run scores the rows that changed';
+    'the key columns. The target is created where it does not exist: the keys, score, model_version, scored_at, and a column '
+    'for each of outputs, such as label. Mode incremental puts triggers on source, and a run scores the rows that changed. '
+    'With top, only the best rows per some of the key columns, with their rank (docs/recommendations.md)';
 
 CREATE OR REPLACE PROCEDURE pgscore.refresh(
     job text,
@@ -242,6 +288,14 @@ DECLARE
     is_partial boolean := false;
     among text;
     reads text[];
+    form record;
+    names text[];
+    types text[];
+    places text[];
+    expressions text[];
+    changes text;
+    differs text;
+    segments jsonb;
 BEGIN
     SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
     IF NOT pg_try_advisory_xact_lock(hashtext('pgscore.refresh'), it.job_id) THEN
@@ -267,7 +321,15 @@ BEGIN
                              CASE WHEN source IS NULL THEN it.source ELSE it.target END),
             HINT = 'drop the job and create it anew';
     END IF;
-    PERFORM pgscore.check_target(target, source, it.key_columns, result);
+    SELECT f.* INTO STRICT form FROM pgscore.target_form(job) AS f;
+    SELECT
+        coalesce(array_agg(c.name), '{}'), coalesce(array_agg(c.type), '{}'), coalesce(array_agg(c.place), '{}'),
+        coalesce(array_agg(format('%s AS %I', c.expression, c.place)), '{}'),
+        coalesce(string_agg(format(', %I = s.%I', c.name, c.place), ''), ''),
+        coalesce(string_agg(format(' OR t.%I IS DISTINCT FROM s.%I', c.name, c.place), ''), '')
+    INTO names, types, places, expressions, changes, differs
+    FROM pgscore.target_columns(source, it.key_columns, called, challenger, form) AS c;
+    PERFORM pgscore.check_target(target, source, it.key_columns, result, names, types);
     SELECT
         string_agg(format('t.%I = s.k%s', k.name, k.n), ' AND ' ORDER BY k.n),
         string_agg(quote_ident(k.name), ', ' ORDER BY k.n),
@@ -312,12 +374,12 @@ BEGIN
     END IF;
 
     IF comparing THEN
-        PERFORM pgscore.score_source(source, it.key_columns, called, challenger, among);
+        PERFORM pgscore.score_source(source, it.key_columns, called, challenger, expressions, among);
         score := 'CASE WHEN s.canary THEN s.challenger ELSE s.score END';
         by_version := 'CASE WHEN s.canary THEN $2 ELSE $1 END';
         comparison.challenger_version := challenger.version;
     ELSE
-        PERFORM pgscore.score_source(source, it.key_columns, called, NULL, among);
+        PERFORM pgscore.score_source(source, it.key_columns, called, NULL, expressions, among);
     END IF;
     EXECUTE format('SELECT count(*), count(*) FILTER (WHERE %s IS NULL) FROM pg_temp.pgscore_scored AS s', score)
     INTO rows_scored, rows_refused;
@@ -333,6 +395,20 @@ BEGIN
     IF comparing AND NOT is_partial THEN
         comparison := pgscore.compare_scores(cardinality(it.key_columns), called, challenger);
     END IF;
+    IF form.top IS NOT NULL THEN
+        PERFORM pgscore.rank_scored(it.key_columns, score, form);
+    END IF;
+    SELECT
+        keys || coalesce(string_agg(', ' || quote_ident(c.name), '' ORDER BY c.n), ''),
+        new_keys || coalesce(string_agg(', s.' || quote_ident(c.place), '' ORDER BY c.n), '')
+    INTO keys, new_keys
+    FROM unnest(names, places) WITH ORDINALITY AS c (name, place, n);
+
+    -- Sizes are of all rows.
+    IF called.kind = 'clusterer' AND NOT is_partial THEN
+        segments := pgscore.count_segments(
+            target, same_key, score, by_version, ARRAY[version, comparison.challenger_version]);
+    END IF;
 
     EXECUTE format('SELECT NOT EXISTS (SELECT FROM %s)', target) INTO is_empty;
     rows_deleted := 0;
@@ -343,9 +419,9 @@ BEGIN
             CASE WHEN is_partial THEN format('USING pg_temp.pgscore_changed AS s WHERE %s AND', same_key) ELSE 'WHERE' END);
         GET DIAGNOSTICS rows_deleted = ROW_COUNT;
         EXECUTE format(
-            'UPDATE %1$s AS t SET score = %3$s, model_version = %4$s, scored_at = now() FROM pg_temp.pgscore_scored AS s '
-            'WHERE %2$s AND (t.score IS DISTINCT FROM %3$s OR t.model_version IS DISTINCT FROM %4$s)',
-            target, same_key, score, by_version)
+            'UPDATE %1$s AS t SET score = %3$s, model_version = %4$s, scored_at = now()%5$s FROM pg_temp.pgscore_scored AS s '
+            'WHERE %2$s AND (t.score IS DISTINCT FROM %3$s OR t.model_version IS DISTINCT FROM %4$s%6$s)',
+            target, same_key, score, by_version, changes, differs)
         USING version, comparison.challenger_version;
         GET DIAGNOSTICS rows_updated = ROW_COUNT;
     END IF;
@@ -358,6 +434,9 @@ BEGIN
     DROP TABLE pg_temp.pgscore_scored;
     run_id := pgscore.record_run(
         job, started, version, rows_scored, rows_inserted, rows_updated, rows_deleted, rows_refused);
+    IF segments IS NOT NULL THEN
+        PERFORM pgscore.record_segments(job, run_id, segments);
+    END IF;
     IF by_versions IS NOT NULL THEN
         IF is_partial THEN
             DROP TABLE pg_temp.pgscore_changed;

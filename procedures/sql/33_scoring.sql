@@ -19,7 +19,8 @@ COMMENT ON FUNCTION pgscore.scores_in_batches(record) IS
     'It gives one output, so functions that give arrays are called row by row. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.scoring_query(
-    source regclass, key_columns text[], called record, challenger record DEFAULT NULL, among text DEFAULT NULL
+    source regclass, key_columns text[], called record, challenger record DEFAULT NULL, others text[] DEFAULT '{}',
+    among text DEFAULT NULL
 )
 RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
@@ -44,7 +45,7 @@ BEGIN
         END IF;
         columns := columns || format('%s AS canary', pgscore.canary_condition(challenger.model, key_columns, challenger.canary));
     END IF;
-    RETURN format('SELECT %s FROM %s AS r', array_to_string(columns, ', '), source) || CASE
+    RETURN format('SELECT %s FROM %s AS r', array_to_string(columns || others, ', '), source) || CASE
         WHEN among IS NULL THEN ''
         ELSE format(
             ' WHERE EXISTS (SELECT FROM %s AS o WHERE %s)', among,
@@ -53,9 +54,9 @@ BEGIN
     END;
 END
 $function$;
-COMMENT ON FUNCTION pgscore.scoring_query(regclass, text[], record, record, text) IS
-    'The query over the source of a job: keys k1, k2, … and score; with a challenger (of challenger_to_run), its score as '
-    'challenger, and canary. Where a version is scored in batches, score_features and challenger_features. Of all rows, '
+COMMENT ON FUNCTION pgscore.scoring_query(regclass, text[], record, record, text[], text) IS
+    'The query over the source of a job: keys k1, k2, …, score and the others (of target_columns); with a challenger (of '
+    'challenger_to_run), its score as challenger, and canary. Where a version is scored in batches, score_features and challenger_features. Of all rows, '
     'or those whose key k1, k2, … stands in the table among. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.answer_of_batch(called record, column_name text)
@@ -78,7 +79,8 @@ COMMENT ON FUNCTION pgscore.answer_of_batch(record, text) IS
     'SQL of a version''s answer in score_source: from outputs o of its graph, or as it stands in the staged row s. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.score_source(
-    source regclass, key_columns text[], called record, challenger record DEFAULT NULL, among text DEFAULT NULL
+    source regclass, key_columns text[], called record, challenger record DEFAULT NULL, others text[] DEFAULT '{}',
+    among text DEFAULT NULL
 )
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
@@ -110,11 +112,13 @@ BEGIN
         END IF;
     END IF;
 
+    answers := answers || ARRAY(SELECT 's.' || (regexp_match(o, ' AS ("?[a-z_]+"?)$'))[1] FROM unnest(others) AS o);
+
     -- One statement reads the source, so one snapshot does.
     EXECUTE format(
         'CREATE TEMPORARY TABLE %I ON COMMIT DROP AS %s',
         CASE WHEN graphs = '{}' THEN 'pgscore_scored' ELSE 'pgscore_staged' END,
-        pgscore.scoring_query(source, key_columns, called, challenger, among));
+        pgscore.scoring_query(source, key_columns, called, challenger, others, among));
     IF graphs = '{}' THEN
         RETURN;
     END IF;
@@ -145,6 +149,6 @@ BEGIN
     DROP TABLE pg_temp.pgscore_staged;
 END
 $function$;
-COMMENT ON FUNCTION pgscore.score_source(regclass, text[], record, record, text) IS
-    'Makes the temporary table pgscore_scored: keys k1, k2, …, score, and with a challenger (of challenger_to_run) challenger '
-    'and canary; of all rows, or those with a key in the table among. Part of refresh';
+COMMENT ON FUNCTION pgscore.score_source(regclass, text[], record, record, text[], text) IS
+    'Makes the temporary table pgscore_scored: keys k1, k2, …, score, the others (of target_columns), and with a '
+    'challenger (of challenger_to_run) challenger and canary; of all rows, or those with a key in the table among. Part of refresh';

@@ -39,7 +39,7 @@ BEGIN
             pgscore.resolve(text),
             pgscore.warm_up(text), pgscore.functions_to_warm(text)
         TO pgscore_scorer;
-        GRANT EXECUTE ON PROCEDURE pgscore.refresh TO pgscore_scorer;
+        GRANT EXECUTE ON PROCEDURE pgscore.refresh, pgscore.recommend TO pgscore_scorer;
         GRANT EXECUTE ON FUNCTION
             pgscore.create_refresh,
             pgscore.drop_refresh,
@@ -73,9 +73,23 @@ BEGIN
             pgscore.columns_read,
             pgscore.watch_source,
             pgscore.stage_changes,
-            pgscore.backlog
+            pgscore.backlog,
+            pgscore.target_form,
+            pgscore.add_target_form,
+            pgscore.check_target_form,
+            pgscore.target_columns,
+            pgscore.type_of_output,
+            pgscore.output_of_canary,
+            pgscore.rank_scored,
+            pgscore.make_top_view,
+            pgscore.count_segments,
+            pgscore.record_segments,
+            pgscore.check_recommend,
+            pgscore.rank_items
         TO pgscore_scorer;
-        GRANT SELECT ON pgscore.freshness, pgscore.challenger_overview TO pgscore_scorer;
+        GRANT SELECT ON
+            pgscore.freshness, pgscore.challenger_overview, pgscore.segment_sizes, pgscore.segment_drift
+        TO pgscore_scorer;
         IF to_regprocedure('pgscore.runtime_info()') IS NOT NULL THEN
             GRANT EXECUTE ON FUNCTION pgscore.runtime_info TO pgscore_scorer;
         END IF;
@@ -94,7 +108,9 @@ BEGIN
             pgscore.history_overview,
             pgscore.grant_overview,
             pgscore.freshness,
-            pgscore.challenger_overview
+            pgscore.challenger_overview,
+            pgscore.segment_sizes,
+            pgscore.segment_drift
         TO pgscore_promoter;
     END IF;
     IF to_regrole('pgscore_deployer') IS NOT NULL THEN
@@ -128,6 +144,8 @@ BEGIN
             pgscore.grant_overview,
             pgscore.freshness,
             pgscore.challenger_overview,
+            pgscore.segment_sizes,
+            pgscore.segment_drift,
             -- For verify.
             pgscore.models, pgscore.versions, pgscore.aliases, pgscore.parity_cases
         TO pgscore_deployer;
@@ -145,6 +163,8 @@ BEGIN
             pgscore.grant_overview,
             pgscore.freshness,
             pgscore.challenger_overview,
+            pgscore.segment_sizes,
+            pgscore.segment_drift,
             pgscore.jobs,
             pgscore.runs
         TO pgscore_monitor;

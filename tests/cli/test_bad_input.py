@@ -12,7 +12,7 @@ from psycopg2.extensions import make_dsn, parse_dsn
 
 from tests.support.servers import Server
 
-from .conftest import Outcome, pgscore, state
+from .conftest import JOB, Outcome, pgscore, state
 
 
 def refused(outcome: Outcome, code: int, *words: str) -> None:
@@ -220,6 +220,8 @@ def test_a_name_that_is_no_identifier(shop: str, files: Path, name: str) -> None
         (["drop", "churn@1"], 1, ["live"]),
         (["refresh", "run", "nothing"], 2, ["nothing"]),
         (["refresh", "drop", "nothing"], 2, ["nothing"]),
+        (["refresh", "create", "recs", *JOB, "--per", "customer_id"], 2, ["--per", "--top"]),
+        (["refresh", "create", "recs", *JOB, "--top", "0"], 2, ["recs", "at least 1"]),
         (["refresh", "compare", "nothing"], 2, ["nothing"]),
         (["refresh", "challenge", "nothing", "--none"], 2, ["nothing"]),
         (["refresh", "challenge", "churn_daily"], 2, ["--challenger", "--none"]),

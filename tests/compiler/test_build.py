@@ -61,7 +61,7 @@ def compiled(name: str, strategy: Strategy | None = None) -> Any:
                 ("decision", "decision_function(X)", "double precision[]"),
             ],
         ),
-        ("KMeans-default", [("", "predict(X)", "integer")]),
+        ("KMeans-default", [("", "predict(X)", "integer"), ("distance", "distance(X)", "double precision")]),
         ("StandardScaler-default", [("", "transform(X)", "double precision[]")]),
     ],
 )

@@ -12,6 +12,8 @@ DROP FUNCTION pgscore.version_to_run(text, text);
 DROP FUNCTION pgscore.score_expression(regclass, record);
 DROP FUNCTION pgscore.scores_in_batches(text, jsonb);
 DROP FUNCTION pgscore.scoring_query(regclass, text[], record);
+DROP FUNCTION pgscore.create_refresh(text, text, regclass, text[], text, text, text);
+DROP FUNCTION pgscore.check_target(regclass, regclass, text[], text);
 
 ALTER TABLE pgscore.history
     DROP CONSTRAINT history_action_is_known,

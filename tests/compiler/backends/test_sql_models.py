@@ -27,6 +27,7 @@ from pgscore.compiler.artifact import Artifact, Function, Parameter, SqlType, St
 from pgscore.compiler.backends import numpy as reference
 from pgscore.compiler.build import build, default_parameters
 from pgscore.compiler.frontends import to_program
+from pgscore.compiler.oracle import method_of
 from tests.support import programs, sqlrun
 from tests.support.customers import customers
 from tests.support.databases import copied
@@ -117,7 +118,7 @@ def model_answers(model: Any, function: Function, frame: pd.DataFrame) -> list[A
     method, _, column = function.method.removeprefix("hstack(").partition("(X)")
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        values = getattr(model, method)(frame if hasattr(model, "feature_names_in_") else frame.to_numpy())
+        values = method_of(model, method)(frame if hasattr(model, "feature_names_in_") else frame.to_numpy())
     values = np.hstack(values) if isinstance(values, list) else values
     values = values.toarray() if hasattr(values, "toarray") else np.asarray(values)
     if values.ndim == 2 and values.shape[1] == 1 and not function.result.endswith("[]"):  # CatBoost's labels

@@ -20,7 +20,7 @@ SELECT is_empty(
 SELECT has_table('pgscore', name, format('table pgscore.%s is there', name))
 FROM unnest(ARRAY[
     'installation', 'models', 'versions', 'aliases', 'history', 'onnx_graphs', 'parity_cases', 'jobs', 'runs',
-    'comparisons'
+    'comparisons', 'target_forms', 'segments'
 ]) AS name;
 SELECT table_owner_is('pgscore', tablename, 'pgscore_owner', format('pgscore_owner owns %s', tablename))
 FROM pg_tables WHERE schemaname = 'pgscore' ORDER BY tablename;
@@ -38,6 +38,8 @@ SELECT col_is_unique('pgscore', 'jobs', ARRAY['name']);
 SELECT col_is_unique('pgscore', 'jobs', ARRAY['target']);
 SELECT col_is_pk('pgscore', 'runs', 'run_id', 'runs has its key');
 SELECT col_is_pk('pgscore', 'comparisons', 'run_id', 'a run has one comparison');
+SELECT col_is_pk('pgscore', 'target_forms', 'job_id', 'a job has one form of its target');
+SELECT col_is_pk('pgscore', 'segments', ARRAY['run_id', 'segment'], 'a run counts each segment once');
 
 SELECT fk_ok('pgscore', 'versions', 'model_id', 'pgscore', 'models', 'model_id');
 SELECT fk_ok(
@@ -45,10 +47,13 @@ SELECT fk_ok(
     'an alias points to a version of its own model');
 SELECT fk_ok('pgscore', 'runs', 'job_id', 'pgscore', 'jobs', 'job_id');
 SELECT fk_ok('pgscore', 'comparisons', 'run_id', 'pgscore', 'runs', 'run_id');
+SELECT fk_ok('pgscore', 'target_forms', 'job_id', 'pgscore', 'jobs', 'job_id');
+SELECT fk_ok('pgscore', 'segments', 'run_id', 'pgscore', 'runs', 'run_id');
 
 SELECT has_view('pgscore', name, format('view pgscore.%s is there', name))
 FROM unnest(ARRAY[
-    'model_overview', 'version_overview', 'history_overview', 'grant_overview', 'freshness', 'challenger_overview'
+    'model_overview', 'version_overview', 'history_overview', 'grant_overview', 'freshness', 'challenger_overview',
+    'segment_sizes', 'segment_drift'
 ]) AS name;
 
 SELECT trigger_is('pgscore', 'history', 'history_is_append_only', 'pgscore', 'refuse_change');

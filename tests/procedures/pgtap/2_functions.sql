@@ -23,9 +23,12 @@ SELECT function_returns('pgscore', 'rollback', ARRAY['text', 'text', 'text'], 'i
 
 -- Run with the caller's rights: they reach no more than the caller does.
 SELECT isnt_definer('pgscore', 'score', ARRAY['text', 'jsonb']);
-SELECT isnt_definer('pgscore', 'create_refresh', ARRAY['text', 'text', 'regclass', 'text[]', 'text', 'text', 'text']);
+SELECT isnt_definer('pgscore', 'create_refresh', ARRAY[
+    'text', 'text', 'regclass', 'text[]', 'text', 'text', 'text', 'text[]', 'integer', 'text[]', 'text', 'integer', 'text', 'integer',
+    'regclass']);
 SELECT volatility_is('pgscore', 'score', ARRAY['text', 'jsonb'], 'stable');
 SELECT is_procedure('pgscore', 'refresh', 'refresh is a procedure: CALL pgscore.refresh(JOB)');
+SELECT is_procedure('pgscore', 'recommend', 'recommend is a procedure: CALL pgscore.recommend(…)');
 
 -- A version's functions never change; the moving ones follow promote.
 SELECT volatility_is('score', 'churn_v1', ARRAY['integer', 'double precision'], 'immutable');

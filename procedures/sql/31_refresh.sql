@@ -114,7 +114,8 @@ COMMENT ON FUNCTION pgscore.check_target(regclass, regclass, text[], text) IS
     'Raises unless the table can hold the predictions of a job: its keys, score, model_version, scored_at. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.create_refresh(
-    job text, model text, source regclass, keys text[], target text, alias text DEFAULT 'live', mode text DEFAULT 'full'
+    job text, model text, source regclass, keys text[], target text, alias text DEFAULT 'live', mode text DEFAULT 'full',
+    target_lag interval DEFAULT NULL, every interval DEFAULT NULL
 )
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
@@ -193,11 +194,13 @@ BEGIN
         (SELECT format('%I.%I', n.nspname, c.relname)
          FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = source),
         keys, target_name, mode, current_user::text);
+    PERFORM pgscore.set_schedule(job, target_lag, every);
 END
 $function$;
-COMMENT ON FUNCTION pgscore.create_refresh(text, text, regclass, text[], text, text, text) IS
+COMMENT ON FUNCTION pgscore.create_refresh(text, text, regclass, text[], text, text, text, interval, interval) IS
     'Creates a refresh job: the version of model that alias means scores every row of source into target (schema.table), by '
-    'the key columns. The target is created where it does not exist: the keys, score, model_version, scored_at';
+    'the key columns. The target is created where it does not exist: the keys, score, model_version, scored_at. target_lag '
+    'and every are those of set_schedule';
 
 CREATE OR REPLACE PROCEDURE pgscore.refresh(
     job text,
@@ -326,6 +329,7 @@ SELECT
         WHEN latest.state IS NULL THEN 'never run'
         WHEN latest.state = 'failed' THEN 'failed'
         WHEN good.version IS DISTINCT FROM v.version THEN 'behind'
+        WHEN lag.missed THEN 'stale'
         ELSE 'fresh'
     END AS state,
     m.name AS model,
@@ -349,7 +353,12 @@ SELECT
         WHEN challenging.version = v.version THEN 'same version'
         WHEN (c.version, c.challenger_version) IS DISTINCT FROM (v.version, challenging.version) THEN 'not compared yet'
         ELSE 'compared'
-    END AS challenger_state
+    END AS challenger_state,
+    j.target_lag,
+    j.every,
+    lag.missed AS target_missed,
+    coalesce(latest.started_at + j.every, CASE WHEN j.every IS NOT NULL THEN j.created_at END) AS next_run,
+    j.created_at
 FROM pgscore.jobs AS j
 JOIN pgscore.models AS m USING (model_id)
 LEFT JOIN pgscore.aliases AS a ON a.model_id = j.model_id AND a.alias = j.alias
@@ -357,7 +366,7 @@ LEFT JOIN pgscore.versions AS v ON v.version_id = a.version_id
 LEFT JOIN pgscore.aliases AS ca ON ca.model_id = j.model_id AND ca.alias = j.challenger
 LEFT JOIN pgscore.versions AS challenging ON challenging.version_id = ca.version_id
 LEFT JOIN LATERAL (
-    SELECT r.state, r.error FROM pgscore.runs AS r WHERE r.job_id = j.job_id ORDER BY r.run_id DESC LIMIT 1
+    SELECT r.state, r.error, r.started_at FROM pgscore.runs AS r WHERE r.job_id = j.job_id ORDER BY r.run_id DESC LIMIT 1
 ) AS latest ON true
 LEFT JOIN LATERAL (
     SELECT r.run_id, r.version, r.started_at, r.rows_scored, r.rows_refused
@@ -366,8 +375,11 @@ LEFT JOIN LATERAL (
     ORDER BY r.run_id DESC
     LIMIT 1
 ) AS good ON true
-LEFT JOIN pgscore.comparisons AS c ON c.run_id = good.run_id;
+LEFT JOIN pgscore.comparisons AS c ON c.run_id = good.run_id
+CROSS JOIN LATERAL (
+    SELECT clock_timestamp() - coalesce(good.started_at, j.created_at) > j.target_lag
+) AS lag (missed);
 COMMENT ON VIEW pgscore.freshness IS
-    'The refresh jobs: the last good run, its age, and state: fresh; behind (the alias has moved to another version since); '
-    'failed (the last run); never run. challenger_state: compared (in that run); not compared yet; no challenger (the alias '
+    'The refresh jobs: the last good run, its age, and state: fresh; stale (age, since that run began, is over target_lag); '
+    'behind (the alias has moved to another version since); failed (the last run); never run. challenger_state: compared (in that run); not compared yet; no challenger (the alias '
     'points to no version); same version (as the job''s alias)';

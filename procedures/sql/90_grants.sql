@@ -45,6 +45,16 @@ BEGIN
             pgscore.drop_refresh,
             pgscore.row_security,
             pgscore.set_challenger,
+            pgscore.set_schedule,
+            pgscore.due_jobs,
+            pgscore.prediction_ages,
+            pgscore.schedule,
+            pgscore.unschedule,
+            pgscore.cron_runs,
+            -- Of which these are parts.
+            pgscore.remove_job,
+            pgscore.can_read_cron,
+            pgscore.cron_name,
             -- The parts of refresh, which runs as its caller.
             pgscore.version_to_run,
             pgscore.job_of,
@@ -64,7 +74,7 @@ BEGIN
             pgscore.compare_scores,
             pgscore.record_comparison
         TO pgscore_scorer;
-        GRANT SELECT ON pgscore.freshness, pgscore.challenger_overview TO pgscore_scorer;
+        GRANT SELECT ON pgscore.freshness, pgscore.challenger_overview, pgscore.run_overview TO pgscore_scorer;
         IF to_regprocedure('pgscore.runtime_info()') IS NOT NULL THEN
             GRANT EXECUTE ON FUNCTION pgscore.runtime_info TO pgscore_scorer;
         END IF;
@@ -75,7 +85,9 @@ BEGIN
         GRANT EXECUTE ON FUNCTION
             pgscore.promote, pgscore.rollback, pgscore.drop_alias, pgscore.grantees,
             -- For doctor.
-            pgscore.calls_version, pgscore.functions_named, pgscore.function_names
+            pgscore.calls_version, pgscore.functions_named, pgscore.function_names,
+            -- For status.
+            pgscore.prediction_ages, pgscore.cron_runs, pgscore.can_read_cron
         TO pgscore_promoter;
         GRANT SELECT ON
             pgscore.model_overview,
@@ -83,7 +95,8 @@ BEGIN
             pgscore.history_overview,
             pgscore.grant_overview,
             pgscore.freshness,
-            pgscore.challenger_overview
+            pgscore.challenger_overview,
+            pgscore.run_overview
         TO pgscore_promoter;
     END IF;
     IF to_regrole('pgscore_deployer') IS NOT NULL THEN
@@ -106,7 +119,9 @@ BEGIN
             pgscore.warm_up(text),
             pgscore.functions_to_warm(text),
             -- For doctor.
-            pgscore.calls_version, pgscore.functions_named, pgscore.function_names
+            pgscore.calls_version, pgscore.functions_named, pgscore.function_names,
+            -- For status.
+            pgscore.prediction_ages, pgscore.cron_runs, pgscore.can_read_cron
         TO pgscore_deployer;
         GRANT SELECT ON
             pgscore.installation,
@@ -116,6 +131,7 @@ BEGIN
             pgscore.grant_overview,
             pgscore.freshness,
             pgscore.challenger_overview,
+            pgscore.run_overview,
             -- For verify.
             pgscore.models, pgscore.versions, pgscore.aliases, pgscore.parity_cases
         TO pgscore_deployer;
@@ -123,7 +139,9 @@ BEGIN
     IF to_regrole('pgscore_monitor') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA pgscore TO pgscore_monitor;
         GRANT EXECUTE ON FUNCTION
-            pgscore.grantees, pgscore.calls_version, pgscore.functions_named, pgscore.function_names
+            pgscore.grantees, pgscore.calls_version, pgscore.functions_named, pgscore.function_names,
+            -- For status.
+            pgscore.prediction_ages, pgscore.cron_runs, pgscore.can_read_cron
         TO pgscore_monitor;
         GRANT SELECT ON
             pgscore.installation,
@@ -133,6 +151,7 @@ BEGIN
             pgscore.grant_overview,
             pgscore.freshness,
             pgscore.challenger_overview,
+            pgscore.run_overview,
             pgscore.jobs,
             pgscore.runs
         TO pgscore_monitor;

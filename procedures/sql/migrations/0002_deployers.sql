@@ -12,6 +12,7 @@ DROP FUNCTION pgscore.version_to_run(text, text);
 DROP FUNCTION pgscore.score_expression(regclass, record);
 DROP FUNCTION pgscore.scores_in_batches(text, jsonb);
 DROP FUNCTION pgscore.scoring_query(regclass, text[], record);
+DROP FUNCTION pgscore.create_refresh(text, text, regclass, text[], text, text, text);
 
 ALTER TABLE pgscore.history
     DROP CONSTRAINT history_action_is_known,
@@ -80,3 +81,10 @@ ALTER TABLE pgscore.jobs
     ADD CONSTRAINT jobs_challenger_is_another_alias CHECK (challenger <> alias),
     ADD CONSTRAINT jobs_canary_is_a_share CHECK (canary BETWEEN 0 AND 1),
     ADD CONSTRAINT jobs_canary_has_a_challenger CHECK (canary = 0 OR challenger IS NOT NULL);
+
+-- Declared freshness of refresh jobs.
+ALTER TABLE pgscore.jobs
+    ADD COLUMN target_lag interval,
+    ADD COLUMN every interval,
+    ADD CONSTRAINT jobs_target_lag_is_positive CHECK (target_lag > '0'),
+    ADD CONSTRAINT jobs_every_is_positive CHECK (every > '0');

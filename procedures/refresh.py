@@ -165,10 +165,11 @@ def status(connection: Connection) -> list[Freshness]:
         return [_with_failure(job, *failed[job.job]) if job.job in failed else job for job in jobs]
 
 
-def _with_failure(job: Freshness, at: datetime, message: str) -> Freshness:
-    if at < (job.refreshed_at or job.created_at):
+def _with_failure(job: Freshness, at: datetime | None, message: str) -> Freshness:
+    """The job, failed unless a good run came after; where pg_cron could not even connect, it gives no time."""
+    if at is not None and at < (job.refreshed_at or job.created_at):
         return job
-    return replace(job, state="failed", error=f"pg_cron, {at:%Y-%m-%d %H:%M}: {message}")
+    return replace(job, state="failed", error=f"pg_cron: {message}")
 
 
 def find_job(connection: Connection, job: str) -> Freshness:

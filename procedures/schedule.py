@@ -72,7 +72,7 @@ def pg_cron_expression(every: timedelta, version: tuple[int, ...]) -> str:
 
 
 def schedule(connection: Connection, job: str, cron: str, every: timedelta | None = None) -> Scheduled:
-    """Has pg_cron run the job, as the connected user; again, with other times, changes it. `every` becomes the job's own.
+    """Has pg_cron run the job, as the connected user; once more, with other times, changes it. `every` becomes its own.
 
     Raises NotFoundError, RightsError, RefusedError where pg_cron is not in this database, and ServerError for an
     expression that pg_cron does not take.
@@ -102,7 +102,8 @@ def declared(connection: Connection, job: str) -> timedelta | None:
 def address(connection: Connection) -> str:
     """A DSN of this connection without its password."""
     given = connection.get_dsn_parameters()
-    return make_dsn(**{key: given[key] for key in ("host", "port", "dbname", "user") if given.get(key)})
+    text: str = make_dsn(**{key: given[key] for key in ("host", "port", "dbname", "user") if given.get(key)})
+    return text
 
 
 def crontab_line(job: str, cron: str, program: str, dsn: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pgscore
@@ -29,13 +30,14 @@ class _Family:
     type: str = "gauge"
     lines: list[str] = field(default_factory=list)
 
-    def add(self, value: float | bool | None, labels: Mapping[str, object]) -> None:
-        """A sample; none where the value is not known."""
+    def add(self, value: float | timedelta | None, labels: Mapping[str, object]) -> None:
+        """A sample, of a length of time in seconds; none where the value is not known."""
         if value is None:
             return
+        number = value.total_seconds() if isinstance(value, timedelta) else float(value)
         name = self.name + ("_total" if self.type == "counter" else "")
         inner = ",".join(f'{label}="{_escaped(str(text))}"' for label, text in labels.items() if text is not None)
-        self.lines.append(f"{name}{{{inner}}} {float(value)!r}\n")
+        self.lines.append(f"{name}{{{inner}}} {number!r}\n")
 
     def __str__(self) -> str:
         unit = f"# UNIT {self.name} {self.unit}\n" if self.unit else ""
@@ -67,10 +69,10 @@ def _of_jobs(jobs: Sequence[Freshness]) -> list[_Family]:
         info.add(1, {**labels, "alias": job.alias, "source": job.source, "target": job.target, "mode": job.mode})
         for name in STATES:
             state.add(name == job.state, {**labels, "state": name})
-        lag.add(job.age and job.age.total_seconds(), labels)
-        target.add(job.target_lag and job.target_lag.total_seconds(), labels)
+        lag.add(job.age, labels)
+        target.add(job.target_lag, labels)
         missed.add(job.target_missed, labels)
-        every.add(job.every and job.every.total_seconds(), labels)
+        every.add(job.every, labels)
         success.add(None if job.state == "never run" else job.state != "failed", labels)
         version.add(job.version, labels)
         current.add(job.current_version, labels)

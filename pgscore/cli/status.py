@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -67,7 +66,7 @@ def _metrics(session: Session) -> Reply:
 
     with session.connection() as connection:
         text = openmetrics.text(list_jobs(connection), last_runs(connection), count_runs(connection))
-    return Reply(text, lambda _: sys.stdout.write(text) and None)
+    return Reply(text, lambda _: print(text, end=""))
 
 
 def _table(jobs: list[Freshness]) -> object:
@@ -75,7 +74,7 @@ def _table(jobs: list[Freshness]) -> object:
     lines: list[list[object]] = [
         [job.job, job.state, job.target, job.rows, job.version, job.current_version, _age(job)] for job in jobs
     ]
-    optional = {
+    optional: dict[str, list[Any]] = {
         "next run": [job.next_run for job in jobs],
         "error": [job.error for job in jobs],
         "challenger": [job.challenger and f"{job.challenger}: {job.challenger_state}" for job in jobs],

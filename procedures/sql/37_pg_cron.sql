@@ -48,6 +48,11 @@ BEGIN
             HINT = '`pgscore doctor` says which; `pgscore schedule --print cron` shows how to do without';
     END IF;
     RETURN cron.schedule(pgscore.cron_name(job), cron, format('CALL pgscore.refresh(%L)', job));
+EXCEPTION WHEN invalid_parameter_value THEN
+    RAISE EXCEPTION USING
+        ERRCODE = 'PS003',
+        MESSAGE = format('pg_cron does not take %L: %s', cron, SQLERRM),
+        HINT = 'write minute, hour, day, month and day of the week, such as 0 3 * * *';
 END
 $function$;
 COMMENT ON FUNCTION pgscore.schedule(text, text) IS
@@ -109,7 +114,7 @@ BEGIN
             split_part(d.return_message, E'\n', 1), '^ERROR:\s*', ''), '(:|value) ".*', '\1 …'), ''), 'no message') END
     FROM cron.job_run_details AS d
     CROSS JOIN LATERAL (
-        SELECT substring(d.command FROM '^\s*(?i:CALL)\s+pgscore\.refresh\s*\(\s*(?:job\s*=>\s*)?''([^'']*)''\s*\)\s*;?\s*$')
+        SELECT substring(d.command FROM '(?i)^\s*CALL\s+pgscore\.refresh\s*\(\s*(?:job\s*=>\s*)?''([^'']*)''\s*\)\s*;?\s*$')
     ) AS called (job)
     WHERE d.database = current_database() AND called.job IS NOT NULL AND d.status IN ('succeeded', 'failed')
     ORDER BY called.job, d.runid DESC;

@@ -223,4 +223,6 @@ def _text(value: object) -> str:
         return "none"
     if isinstance(value, timedelta):
         return as_text(value)
+    if isinstance(value, float):
+        return f"{value:g}"
     return ", ".join(value) if isinstance(value, tuple) else str(value)

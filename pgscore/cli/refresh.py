@@ -135,9 +135,17 @@ def runs(
     header = {
         "run_id": "run", "state": "state", "version": "version", "started_at": "started", "seconds": "s",
         "rows_per_second": "rows/s", "rows": "rows", "inserted": "new", "updated": "changed", "deleted": "removed",
-        "refused": "refused", "error": "error",
+        "refused": "refused",
     }  # fmt: skip
-    return rows(header, found, f"{job} has not run yet: pgscore refresh run {job}")
+    reply = rows(header, found, f"{job} has not run yet: pgscore refresh run {job}")
+
+    def show(console: Console) -> None:
+        reply.show(console)
+        for one in found:
+            if one.error is not None:
+                console.print(f"run {one.run_id}: {one.error}")
+
+    return Reply(reply.data, show)
 
 
 def change(

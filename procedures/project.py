@@ -250,12 +250,14 @@ def _job(table: _Table, name: str) -> JobEntry:
 
 
 def _freshness(table: _Table, entry: Mapping[str, Any]) -> dict[str, timedelta | None]:
-    try:
-        return {
-            key: parse_interval(entry[key]) if entry[key] else None for key in ("target_lag", "every") if key in entry
-        }
-    except UsageError as error:
-        raise UsageError(f"{table.where()}: {error}") from None
+    lengths: dict[str, timedelta | None] = {}
+    for key in ("target_lag", "every"):
+        if key in entry:
+            try:
+                lengths[key] = parse_interval(entry[key]) if entry[key] else None
+            except UsageError as error:
+                raise UsageError(f"{table.where(key)}: {error}") from None
+    return lengths
 
 
 def _challenger(table: _Table, entry: Mapping[str, Any], alias: str) -> dict[str, Any]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from pgscore.errors import NotFoundError
-
 from .catalog import read
 from .connection import Connection, transaction
-from .refresh import list_jobs
+from .refresh import find_job
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,6 @@ def comparisons(connection: Connection, job: str) -> list[Comparison]:
     Who may not read all comparisons sees those of jobs of their own. Raises NotFoundError for the job.
     """
     found = read(connection, Comparison, "challenger_overview", "WHERE job = %s ORDER BY run_id DESC", (job,))
-    if not found and job not in {known.job for known in list_jobs(connection)}:
-        raise NotFoundError(f"there is no refresh job {job!r}; see `pgscore refresh list`")
+    if not found:
+        find_job(connection, job)
     return found

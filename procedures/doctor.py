@@ -294,19 +294,19 @@ def _runtime(cursor: Any) -> Iterator[Answer]:
 
 def _pg_cron(_connection: Connection, cursor: Any) -> Iterator[Answer]:
     available, installed = _extension(cursor, "pg_cron")
-    job = "$$CALL pgscore.refresh('JOB')$$"
     if installed:
         (may,) = _one(cursor, "SELECT has_schema_privilege('cron', 'USAGE')")
         if may:
-            yield State.OK, f"pg_cron is installed: SELECT cron.schedule('NAME', '0 4 * * *', {job})"
+            yield State.OK, "pg_cron is installed: pgscore schedule JOB --every '1 day'"
         else:
             yield State.NOTE, "pg_cron is installed; this role may not use it", "GRANT USAGE ON SCHEMA cron TO …"
         return
     # It lives in one database of the server; who may not see the setting is not told.
     cursor.execute("SELECT setting, current_database() FROM pg_catalog.pg_settings WHERE name = 'cron.database_name'")
     home = cursor.fetchone()
-    outside = "`pgscore refresh run JOB` with cron or systemd"
+    outside = "with cron or systemd: `pgscore schedule JOB --print cron`"
     if home is not None and home[0] != home[1]:
+        job = "$$CALL pgscore.refresh('JOB')$$"
         advice = f"there: SELECT cron.schedule_in_database('NAME', '0 4 * * *', {job}, '{home[1]}')"
         yield State.NOTE, f"pg_cron runs in database {home[0]}", advice
     elif available:

@@ -10,7 +10,8 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from psycopg2.extensions import parse_dsn
 from pgscore.compiler.artifact import Strategy
 from pgscore.errors import InvalidNameError, ModelFileError, UsageError
 
+from .intervals import parse_interval
 from .names import JOB_BYTES, MODEL_BYTES, check_name
 
 AUTO = "auto"
@@ -29,7 +31,15 @@ _LFS = b"version https://git-lfs.github.com/spec/"
 """What git has in place of a large file until `git lfs pull` brings it."""
 
 _STRINGS = list
-_TYPES = {str: "a string", bool: "true or false", _STRINGS: "a list of strings"}
+_NUMBER = float
+_OR_FALSE = object
+_TYPES = {
+    str: "a string",
+    bool: "true or false",
+    _STRINGS: "a list of strings",
+    _NUMBER: "a number",
+    _OR_FALSE: "a string, or false for none",
+}
 
 DATABASE_KEYS: Mapping[str, type] = {"dsn": str}
 MODEL_KEYS: Mapping[str, type] = {
@@ -49,6 +59,10 @@ JOB_KEYS: Mapping[str, type] = {
     "target": str,
     "alias": str,
     "mode": str,
+    "target_lag": _OR_FALSE,
+    "every": _OR_FALSE,
+    "challenger": _OR_FALSE,
+    "canary": _NUMBER,
 }
 _TABLES = ("database", "models", "jobs")
 
@@ -75,7 +89,11 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class JobEntry:
-    """`[jobs.NAME]`: a refresh job, as `pgscore refresh create` would make it."""
+    """`[jobs.NAME]`: a refresh job, as `pgscore refresh create` would make it.
+
+    `optional` has target_lag, every, challenger and canary where the file says them, None for its `false`; what it does
+    not say stays as it is.
+    """
 
     name: str
     model: str
@@ -84,6 +102,7 @@ class JobEntry:
     keys: tuple[str, ...]
     target: str
     mode: str
+    optional: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -149,8 +168,8 @@ class _Table:
             if key not in known:
                 guess = suggestion(key, known) or f"; it may have {', '.join(known)}"
                 raise UsageError(f"{self.where()} has no key {key!r}{guess}")
-            texts = given if known[key] is _STRINGS else [given] if known[key] is str else []
-            if type(given) is not known[key] or any(type(text) is not str for text in texts):
+            texts = given if type(given) is list else [given] if type(given) is str else []
+            if not _fits(given, known[key]):
                 raise UsageError(f"{self.where(key)} must be {_TYPES[known[key]]}")
             if any(not text or "\0" in text for text in texts):
                 raise UsageError(f"{self.where(key)} is empty, or holds a NUL character")
@@ -175,6 +194,14 @@ def _require_table(path: Path, name: str, value: object) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise UsageError(f"{path}: {name} must be a table: [{name}]")
     return value
+
+
+def _fits(given: object, kind: type) -> bool:
+    if kind is _OR_FALSE:
+        return given is False or type(given) is str
+    if kind is _NUMBER:
+        return type(given) in {int, float}
+    return type(given) is kind and (kind is not _STRINGS or all(type(text) is str for text in given))  # type: ignore[attr-defined]
 
 
 def _model(table: _Table, name: str) -> ModelEntry:
@@ -218,7 +245,34 @@ def _job(table: _Table, name: str) -> JobEntry:
     table.require_one_of(MODES, mode, "mode")
     if not entry["key"]:
         raise UsageError(f"{table.where('key')} names no column")
-    return JobEntry(name, entry["model"], alias, entry["source"], tuple(entry["key"]), entry["target"], mode)
+    optional = _freshness(table, entry) | _challenger(table, entry, alias)
+    return JobEntry(name, entry["model"], alias, entry["source"], tuple(entry["key"]), entry["target"], mode, optional)
+
+
+def _freshness(table: _Table, entry: Mapping[str, Any]) -> dict[str, timedelta | None]:
+    lengths: dict[str, timedelta | None] = {}
+    for key in ("target_lag", "every"):
+        if key in entry:
+            try:
+                lengths[key] = parse_interval(entry[key]) if entry[key] else None
+            except UsageError as error:
+                raise UsageError(f"{table.where(key)}: {error}") from None
+    return lengths
+
+
+def _challenger(table: _Table, entry: Mapping[str, Any], alias: str) -> dict[str, Any]:
+    """The challenger and its share, which go together."""
+    canary = entry.get("canary", 0)
+    if not 0 <= canary <= 1:
+        raise UsageError(f"{table.where('canary')} must lie between 0 and 1, such as 0.1 for a tenth of the keys")
+    challenger = entry.get("challenger", False)
+    if "canary" in entry and not challenger:
+        raise UsageError(f"{table.where('canary')} is the share of a challenger: name that beside it")
+    if challenger:
+        table.require_name(challenger, "alias", "challenger")
+    if challenger == alias:
+        raise UsageError(f"{table.where('challenger')} is the job's own alias; name another")
+    return {"challenger": challenger or None, "canary": float(canary)} if "challenger" in entry else {}
 
 
 def _dsn(table: _Table) -> str | None:

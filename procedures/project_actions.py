@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar
 
 from pgscore.compiler.artifact import Strategy
 
+from .intervals import as_text
+
 LIVE = "live"
+
+OPTIONAL = ("target_lag", "every", "challenger", "canary")
+"""Settings of a job that change without making it anew, and stay where pgscore.toml does not name them."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +140,10 @@ class JobSettings:
     keys: tuple[str, ...]
     target: str
     mode: str
+    target_lag: timedelta | None = None
+    every: timedelta | None = None
+    challenger: str | None = None
+    canary: float = 0
 
 
 @dataclass(frozen=True)
@@ -157,7 +167,7 @@ class CreateJob(Action):
 
 @dataclass(frozen=True)
 class ChangeJob(Action):
-    """Drop a refresh job and create it with other settings, in one transaction."""
+    """Give a refresh job other settings; where they are those of its table, by dropping and creating it."""
 
     kind = "change job"
     sign = "~"
@@ -165,6 +175,12 @@ class ChangeJob(Action):
     job: str
     before: JobSettings
     settings: JobSettings
+
+    @property
+    def anew(self) -> bool:
+        """Whether the job is dropped and created, in one transaction: not for its schedule and its challenger."""
+        kept = {key: getattr(self.settings, key) for key in OPTIONAL}
+        return replace(self.before, **kept) != self.settings
 
     @property
     def title(self) -> str:
@@ -175,7 +191,8 @@ class ChangeJob(Action):
         old, new = dataclasses.asdict(self.before), dataclasses.asdict(self.settings)
         changes = [f"{key} {_text(old[key])} → {_text(new[key])}" for key in new if old[key] != new[key]]
         stays = f"; {self.before.target} stays" if self.before.target != self.settings.target else ""
-        return f": {', '.join(changes)}{stays}; the record of its runs begins anew"
+        begins = "; the record of its runs begins anew" if self.anew else ""
+        return f": {', '.join(changes)}{stays}{begins}"
 
 
 @dataclass(frozen=True)
@@ -202,4 +219,10 @@ def _moves(alias: str, before: int | None, version: int) -> str:
 
 
 def _text(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, timedelta):
+        return as_text(value)
+    if isinstance(value, float):
+        return f"{value:g}"
     return ", ".join(value) if isinstance(value, tuple) else str(value)

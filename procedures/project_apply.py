@@ -20,6 +20,7 @@ from .connection import Connection, pinned, transaction
 from .deploy import Deployment, deploy, strategies
 from .project import Project
 from .project_actions import (
+    OPTIONAL,
     Action,
     ChangeJob,
     CreateJob,
@@ -146,6 +147,8 @@ def _run(connection: Connection, action: Action) -> Done:
             rights.grant(connection, action.model, action.role)
         case Revoke():
             rights.revoke(connection, action.model, action.role)
+        case ChangeJob(anew=False):
+            _change_job(connection, action)
         case CreateJob() | ChangeJob():
             to = action.settings
             refresh.create_job(
@@ -158,12 +161,22 @@ def _run(connection: Connection, action: Action) -> Done:
                 alias=to.alias,
                 mode=to.mode,
                 replace=isinstance(action, ChangeJob),
+                **{key: getattr(to, key) for key in OPTIONAL},
             )
         case DropJob():
             refresh.drop_job(connection, action.job)
         case _:
             raise TypeError(f"no way to run {action}")
     return Done(action)
+
+
+def _change_job(connection: Connection, action: ChangeJob) -> None:
+    """One transaction. A challenger goes as well as comes."""
+    to = action.settings
+    with transaction(connection) as cursor, pinned(cursor):
+        cursor.execute("SELECT pgscore.set_schedule(%s, %s, %s)", [action.job, to.target_lag, to.every])
+        if (to.challenger, to.canary) != (action.before.challenger, action.before.canary):
+            cursor.execute("SELECT pgscore.set_challenger(%s, %s, %s)", [action.job, to.challenger, to.canary])
 
 
 def _stopped(error: PgscoreError, actions: tuple[Action, ...], number: int) -> ActionError:

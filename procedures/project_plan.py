@@ -11,7 +11,7 @@ several projects may share a database.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg2.errors
 
@@ -23,6 +23,7 @@ from .connection import Connection, pinned, transaction
 from .project import JobEntry, ModelEntry, Project, suggestion
 from .project_actions import (
     LIVE,
+    OPTIONAL,
     Action,
     ChangeJob,
     CreateJob,
@@ -154,7 +155,8 @@ class _Planner:
         changes, creations = [], []
         targets: dict[str, str] = {}
         for entry in self.project.jobs:
-            wanted = self._settings(entry)
+            before = _settings_of(there[entry.name]) if entry.name in there else None
+            wanted = self._settings(entry, before)
             other = targets.setdefault(wanted.target, entry.name)
             if other == entry.name and held.get(wanted.target, entry.name) not in named | {entry.name}:
                 other = held[wanted.target]
@@ -163,9 +165,9 @@ class _Planner:
                     f"{self.project.where(f'jobs.{entry.name}', 'target')}: {wanted.target} is the target of job"
                     f" {other}; " + ("take another" if other in named else "drop that one, or name it in the file")
                 )
-            if entry.name not in there:
+            if before is None:
                 creations.append(CreateJob(entry.name, wanted))
-            elif (before := _settings_of(there[entry.name])) != wanted:
+            elif before != wanted:
                 changes.append(ChangeJob(entry.name, before, wanted))
             else:
                 self.unchanged.append(f"job {entry.name}")
@@ -185,8 +187,11 @@ class _Planner:
             ordered.append(ready)
         return ordered
 
-    def _settings(self, entry: JobEntry) -> JobSettings:
-        """The job's settings as the catalog would have them. Raises NotFoundError, InvalidNameError."""
+    def _settings(self, entry: JobEntry, before: JobSettings | None) -> JobSettings:
+        """The job's settings as the catalog would have them: what the file does not say as `before`.
+
+        Raises NotFoundError, InvalidNameError.
+        """
         table = f"jobs.{entry.name}"
         aliases = self.aliases.get(entry.model)
         if aliases is None:
@@ -200,7 +205,10 @@ class _Planner:
                 f"{suggestion(entry.alias, aliases)}"
             )
         source = self._relation(entry.source, table, "source")
-        return JobSettings(entry.model, entry.alias, source, entry.keys, self._target(entry), entry.mode)
+        said = JobSettings(entry.model, entry.alias, source, entry.keys, self._target(entry), entry.mode)
+        if before is not None:
+            said = replace(said, **{key: getattr(before, key) for key in OPTIONAL})
+        return replace(said, **entry.optional)
 
     def _relation(self, name: str, table: str, key: str) -> str:
         """The table or view, qualified and quoted."""
@@ -242,4 +250,12 @@ def _reason(same: Sequence[VersionSummary], table: str) -> str:
 
 
 def _settings_of(job: Freshness) -> JobSettings:
-    return JobSettings(job.model, job.alias, job.source, tuple(job.keys), job.target, job.mode)
+    return JobSettings(
+        job.model,
+        job.alias,
+        job.source,
+        tuple(job.keys),
+        job.target,
+        job.mode,
+        **{key: getattr(job, key) for key in OPTIONAL},
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import psycopg2
@@ -56,10 +56,15 @@ class Freshness:
     challenger_state: str | None
     queued: int | None
     outdated: int | None
+    target_lag: timedelta | None
+    every: timedelta | None
+    target_missed: bool | None
+    next_run: datetime | None
+    created_at: datetime
 
     @property
     def fresh(self) -> bool:
-        """Whether the predictions are of the current version, nothing is queued, and the last run went well."""
+        """Whether predictions are of the current version, nothing is queued, none older than it may be, all went well."""
         return self.state == "fresh"
 
 
@@ -97,15 +102,17 @@ def create_job(  # noqa: PLR0913
     canary: float = 0,
     outputs: Sequence[str] = (),
     top: Top | None = None,
+    target_lag: timedelta | None = None,
+    every: timedelta | None = None,
 ) -> None:
     """Creates a job: `model` scores every row of `source` into `target`, row by row of `keys`.
 
     With `mode` "incremental", triggers on `source` queue changed keys, and a run scores those (docs/refresh.md).
     A `target` without a schema goes to the first schema of the search_path; it is created where it does not exist.
-    `replace` first drops the job of that name, with the record of its runs; its table stays.
-    `challenger` and `canary` are those of `set_challenger`. `outputs` are further functions of the model whose answers
-    the target holds, by suffix: "label" for score.churn_label. Raises NotFoundError, SignatureError, InvalidNameError,
-    RefusedError or RightsError; nothing is changed then.
+    `replace` first drops the job of that name, with the record of its runs; its table stays, and its place in pg_cron.
+    `challenger` and `canary` are those of `set_challenger`, `target_lag` and `every` of `set_schedule`. `outputs` are
+    further functions of the model whose answers the target holds, by suffix: "label" for score.churn_label. Raises
+    NotFoundError, SignatureError, InvalidNameError, RefusedError or RightsError; nothing is changed then.
     """
     with transaction(connection) as cursor:
         cursor.execute("SELECT pg_catalog.to_regclass(%s)::pg_catalog.oid, pg_catalog.current_schema()", [source])
@@ -125,11 +132,11 @@ def create_job(  # noqa: PLR0913
             target = f"{quoting.ident(schema)}.{target}"
         with pinned(cursor):
             if replace:
-                cursor.execute("SELECT pgscore.drop_refresh(%s)", [job])
+                cursor.execute("SELECT pgscore.remove_job(%s)", [job])
             cursor.execute(
-                "SELECT pgscore.create_refresh(%s, %s, %s::oid::regclass, %s::text[], %s, %s, %s, %s::text[], %s,"
+                "SELECT pgscore.create_refresh(%s, %s, %s::oid::regclass, %s::text[], %s, %s, %s, %s, %s, %s::text[], %s,"
                 " %s::text[], %s, %s, %s, %s, %s::oid::regclass)",
-                [job, model, oid, list(keys), target, alias, mode, list(outputs), *ranking],
+                [job, model, oid, list(keys), target, alias, mode, target_lag, every, list(outputs), *ranking],
             )
             if challenger is not None:
                 cursor.execute("SELECT pgscore.set_challenger(%s, %s, %s)", [job, challenger, canary])
@@ -189,14 +196,14 @@ def _step(connection: Connection, job: str, backfill_rows: int | None) -> tuple[
             return RunResult(job, run_id, version, rows, inserted, updated, deleted, refused, seconds), unfinished
         except psycopg2.Error as error:
             raised = translate(error, f"refresh job {job}")
-            if not connection.closed and not _never_began(error):
+            if not connection.closed and not never_began(error):
                 _record_failure(connection, job, started, raised)
             raise raised from error
 
 
-def _never_began(error: psycopg2.Error) -> bool:
-    """Whether the job is unknown, not the user's, or running already: then there was no run."""
-    return (error.diag.schema_name, error.diag.table_name) == ("pgscore", "jobs")
+def never_began(error: BaseException | None) -> bool:
+    """Whether the server said that the job is unknown, not the user's, or running already: then there was no run."""
+    return isinstance(error, psycopg2.Error) and (error.diag.schema_name, error.diag.table_name) == ("pgscore", "jobs")
 
 
 def _record_failure(connection: Connection, job: str, started: datetime, raised: PgscoreError) -> None:
@@ -212,20 +219,45 @@ def list_jobs(connection: Connection) -> list[Freshness]:
 
 
 def status(connection: Connection) -> list[Freshness]:
-    """How fresh each job's predictions are, by name of the job."""
+    """How fresh each job's predictions are, by name of the job.
+
+    A run from psql that fails leaves no trace but, where it was pg_cron's, there: it counts as the last run.
+    """
     with transaction(connection) as cursor, pinned(cursor):
         cursor.execute(
             """
             SELECT job, state, model, alias, version, current_version, refreshed_at, age, rows, refused,
-                   source, keys, target, mode, error, challenger, canary, challenger_state, queued, outdated
+                   source, keys, target, mode, error, challenger, canary, challenger_state, queued, outdated,
+                   target_lag, every, target_missed, next_run, created_at
             FROM pgscore.freshness
             ORDER BY job
             """
         )
-        return [Freshness(*row) for row in cursor.fetchall()]
+        jobs = [Freshness(*row) for row in cursor.fetchall()]
+        cursor.execute("SELECT job, started_at, error FROM pgscore.cron_runs() WHERE state = 'failed'")
+        failed = {job: (at, message) for job, at, message in cursor.fetchall()}
+        return [_with_failure(job, *failed[job.job]) if job.job in failed else job for job in jobs]
+
+
+def _with_failure(job: Freshness, at: datetime | None, message: str) -> Freshness:
+    """The job, failed unless a good run came after; where pg_cron could not even connect, it gives no time."""
+    if at is not None and at < (job.refreshed_at or job.created_at):
+        return job
+    return replace(job, state="failed", error=f"pg_cron: {message}")
+
+
+def find_job(connection: Connection, job: str) -> Freshness:
+    """The job of that name. Raises NotFoundError."""
+    for known in list_jobs(connection):
+        if known.job == job:
+            return known
+    raise NotFoundError(f"there is no refresh job {job!r}; see `pgscore refresh list`")
 
 
 def drop_job(connection: Connection, job: str) -> None:
-    """Drops a job and the record of its runs; its target table stays. Raises NotFoundError."""
+    """Drops a job, the record of its runs, and the user's schedule of it in pg_cron; its target table stays.
+
+    Raises NotFoundError.
+    """
     with transaction(connection) as cursor, pinned(cursor):
         cursor.execute("SELECT pgscore.drop_refresh(%s)", [job])

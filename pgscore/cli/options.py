@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,14 @@ from typing import Annotated
 import typer
 
 from pgscore.errors import UsageError
+
+
+def interval(text: str) -> timedelta:
+    """A length of time. Raises UsageError."""
+    from pgscore.procedures.intervals import parse_interval
+
+    return parse_interval(text)
+
 
 MODEL_FILE = typer.Argument(
     metavar="MODEL_FILE",
@@ -23,6 +32,18 @@ ModelName = Annotated[str, typer.Argument(metavar="NAME", help="The model's name
 ModelVersion = Annotated[str, typer.Argument(metavar="NAME[@V]", help="The model's name, with a version: `churn@3`.")]
 Alias = Annotated[str, typer.Option("--alias", metavar="ALIAS", help="The alias that moves.")]
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="The job's name.")]
+Every = Annotated[
+    timedelta | None,
+    typer.Option(
+        "--every", metavar="TIME", parser=interval, help="How long after a run began the next is due, such as '1 day'."
+    ),
+]
+TargetLag = Annotated[
+    timedelta | None,
+    typer.Option(
+        "--target-lag", metavar="TIME", parser=interval, help="How old the predictions may become, such as '15 min'."
+    ),
+]
 Why = Annotated[str | None, typer.Option("--why", metavar="TEXT", help="The reason, for the history.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the SQL, for `psql -f -`; change nothing.")]
 Table = Annotated[str, typer.Option("--table", metavar="TABLE", help="The table or view whose rows the model scores.")]
@@ -49,3 +70,12 @@ def split_version(text: str) -> tuple[str, int | None]:
     if match is None:
         raise UsageError(f"{text!r} is no model or model@version, such as churn or churn@3")
     return match["name"], int(match["version"]) if match["version"] else None
+
+
+def rough(length: timedelta) -> str:
+    """A length of time in its largest unit."""
+    seconds = length.total_seconds()
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import Enum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,8 +14,13 @@ from pgscore.errors import UsageError
 from . import output
 from .challenger import Canary, Challenger, challenge, check_canary, compare
 from .command import Reply, Session, command
-from .options import Alias, JobName
+from .options import Alias, Every, JobName, TargetLag, interval
 from .replies import plain, rows
+from .schedule import schedule, unschedule
+from .status import status
+
+if TYPE_CHECKING:
+    from pgscore.procedures.refresh import RunResult
 
 PANEL = "Prediction tables"
 
@@ -43,13 +48,16 @@ def register(app: typer.Typer) -> None:
         ("create", create),
         ("run", run),
         ("list", list_jobs),
+        ("runs", runs),
+        ("change", change),
         ("challenge", challenge),
         ("compare", compare),
         ("drop", drop),
     ):
         command(jobs, name)(function)
     app.add_typer(jobs, name="refresh", rich_help_panel=PANEL)
-    command(app, "status", panel=PANEL)(status)
+    for name, function in (("status", status), ("schedule", schedule), ("unschedule", unschedule)):
+        command(app, name, panel=PANEL)(function)
 
 
 def create(  # noqa: PLR0913, PLR0917 (its options)
@@ -85,6 +93,8 @@ def create(  # noqa: PLR0913, PLR0917 (its options)
     eligible: Annotated[
         str | None, typer.Option("--eligible", metavar="TABLE", help="The view shows only rows whose key is in it.")
     ] = None,
+    target_lag: TargetLag = None,
+    every: Every = None,
 ) -> Reply:
     """Create a job: score a table into a prediction table. Mode incremental puts triggers on the table."""
     check_canary(challenger, canary)
@@ -94,30 +104,58 @@ def create(  # noqa: PLR0913, PLR0917 (its options)
 
     chosen: dict[str, Any] = {"model": model, "alias": alias, "source": source, "keys": key, "target": target}
     chosen |= {"mode": mode.value, "challenger": challenger, "canary": canary}
-    chosen["outputs"] = [o for o in outputs.split(",") if o]
+    chosen |= {"target_lag": target_lag, "every": every, "outputs": [o for o in outputs.split(",") if o]}
     ranking = None if top is None else Top(top, per or [], order_by, keep, diverse, max_per, eligible)
     with session.connection() as connection:
         create_job(connection, job, **chosen, top=ranking)
-    data = {"job": job, **chosen, "top": None if ranking is None else plain(ranking)}
+    data = plain({"job": job, **chosen, "top": ranking})
     return Reply(data, lambda console: console.print(f"Created {job}: {source} through {model} into {target}"))
 
 
-def run(session: Session, job: JobName, full: Full = False, backfill_rows: BackfillRows = None) -> Reply:
-    """Run a job now: readers see the old predictions until the new ones are there."""
+def run(
+    session: Session,
+    job: Annotated[str | None, typer.Argument(metavar="JOB", help="The job's name.")] = None,
+    full: Full = False,
+    backfill_rows: BackfillRows = None,
+    due: Annotated[
+        bool,
+        typer.Option("--due", help="Run all jobs of this role whose --every has passed since their last run began."),
+    ] = False,
+) -> Reply:
+    """Run a job now, or all that are due: readers see the old predictions until the new ones are there."""
+    if (job is None) is not due:
+        raise UsageError("name the job, or pass --due for all that are due")
+    if job is None:
+        return _run_due(session)
     from pgscore.procedures.refresh import run_job
 
     with output.progress(f"refreshing {job}") as progress, session.connection() as connection:
         result = run_job(connection, job, progress, full=full, backfill_rows=backfill_rows)
 
-    def show(console: Console) -> None:
-        changes = f"{result.inserted:,} new, {result.updated:,} changed, {result.deleted:,} removed"
-        refused = f"; {result.refused:,} have no score" if result.refused else ""
-        console.print(
-            f"Refreshed {job}: {result.rows:,} rows with version {result.version} in {result.seconds:.2f} s"
-            f" ({changes}{refused}{f'; {result.steps} steps' if result.steps > 1 else ''})"
-        )
+    return Reply(plain(result), lambda console: console.print(_summary(result)))
 
-    return Reply(plain(result), show)
+
+def _summary(it: RunResult) -> str:
+    changes = f"{it.inserted:,} new, {it.updated:,} changed, {it.deleted:,} removed"
+    refused = f"; {it.refused:,} have no score" if it.refused else ""
+    return f"Refreshed {it.job}: {it.rows:,} rows with version {it.version} in {it.seconds:.2f} s ({changes}{refused})"
+
+
+def _run_due(session: Session) -> Reply:
+    """Exit code 1 when a job failed; one that is running already is no failure."""
+    from pgscore.procedures.freshness import run_due
+
+    with output.progress("looking for jobs that are due") as progress, session.connection() as connection:
+        done = run_due(connection, lambda job: progress(f"refreshing {job}"))
+
+    def show(console: Console) -> None:
+        for one in done:
+            console.print(f"{one.job}: {one.error}" if one.result is None else _summary(one.result))
+        if not done:
+            console.print("Nothing is due")
+
+    failed = any(one.error and not one.running for one in done)
+    return Reply([plain(one) for one in done], show, exit_code=1 if failed else 0)
 
 
 def list_jobs(session: Session) -> Reply:
@@ -130,6 +168,65 @@ def list_jobs(session: Session) -> Reply:
     return rows(header, jobs, "No jobs yet: pgscore refresh create")
 
 
+def runs(
+    session: Session,
+    job: JobName,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", help="So many at most.", min=1)] = 20,
+) -> Reply:
+    """Show the last runs of a job, the last first."""
+    from pgscore.procedures.freshness import runs as read
+
+    with session.connection() as connection:
+        found = read(connection, job, limit)
+    header = {
+        "run_id": "run", "state": "state", "version": "version", "started_at": "started", "seconds": "s",
+        "rows_per_second": "rows/s", "rows": "rows", "inserted": "new", "updated": "changed", "deleted": "removed",
+        "refused": "refused",
+    }  # fmt: skip
+    reply = rows(header, found, f"{job} has not run yet: pgscore refresh run {job}")
+
+    def show(console: Console) -> None:
+        reply.show(console)
+        for one in found:
+            if one.error is not None:
+                console.print(f"run {one.run_id}: {one.error}")
+
+    return Reply(reply.data, show)
+
+
+def change(
+    session: Session,
+    job: JobName,
+    target_lag: Annotated[
+        str | None, typer.Option("--target-lag", metavar="TIME", help="How old the predictions may become, or `none`.")
+    ] = None,
+    every: Annotated[
+        str | None, typer.Option("--every", metavar="TIME", help="When the next run is due, or `none`.")
+    ] = None,
+) -> Reply:
+    """Change how fresh a job is to be; the record of its runs stays. What is not given stays as it is."""
+    if target_lag is None and every is None:
+        raise UsageError("say what to change: --target-lag or --every, with a time or `none`")
+    from pgscore.procedures.freshness import set_schedule
+    from pgscore.procedures.intervals import as_text
+    from pgscore.procedures.refresh import find_job
+
+    with session.connection() as connection:
+        now = find_job(connection, job)
+        wanted = {"target_lag": _changed(now.target_lag, target_lag), "every": _changed(now.every, every)}
+        set_schedule(connection, job, **wanted)
+    says = ", ".join(
+        f"{name.replace('_', ' ')} {as_text(length) if length else 'none'}" for name, length in wanted.items()
+    )
+    return Reply(plain({"job": job, **wanted}), lambda console: console.print(f"{job}: {says}"))
+
+
+def _changed(now: timedelta | None, given: str | None) -> timedelta | None:
+    if given is None:
+        return now
+    return None if given == "none" else interval(given)
+
+
 def drop(session: Session, job: JobName) -> Reply:
     """Drop a job; its prediction table stays."""
     from pgscore.procedures.refresh import drop_job
@@ -137,45 +234,3 @@ def drop(session: Session, job: JobName) -> Reply:
     with session.connection() as connection:
         drop_job(connection, job)
     return Reply({"job": job, "dropped": True}, lambda console: console.print(f"Dropped {job}; its table stays"))
-
-
-def status(session: Session) -> Reply:
-    """Show how fresh the prediction tables are. Exit code 1 when a run failed, or a table is of an older version."""
-    from pgscore.procedures.refresh import status as read
-
-    with session.connection() as connection:
-        jobs = read(connection)
-    fresh = all(job.fresh for job in jobs)
-    data = [{**plain(job), "fresh": job.fresh} for job in jobs]
-
-    def show(console: Console) -> None:
-        if not jobs:
-            console.print("No jobs yet: pgscore refresh create")
-            return
-        lines = [
-            [job.job, job.state, job.target, job.rows, job.version, job.current_version, _age(job.age), job.error]
-            for job in jobs
-        ]
-        header = ["job", "state", "table", "rows", "version", "current", "age", "error"]
-        if any(job.challenger for job in jobs):
-            header.append("challenger")
-            for line, job in zip(lines, jobs, strict=True):
-                line.append(job.challenger and f"{job.challenger}: {job.challenger_state}")
-        if any(job.queued is not None for job in jobs):
-            header += ["queued", "outdated"]
-            for line, job in zip(lines, jobs, strict=True):
-                line += [job.queued, job.outdated]
-        console.print(output.table(header, lines))
-
-    return Reply(data, show, exit_code=0 if fresh else 1)
-
-
-def _age(age: timedelta | None) -> str:
-    """The age in its largest unit."""
-    if age is None:
-        return "never run"
-    seconds = age.total_seconds()
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -19,11 +19,15 @@ CREATE TABLE IF NOT EXISTS pgscore.jobs (
     created_by  text NOT NULL DEFAULT session_user,
     challenger  text,
     canary      double precision NOT NULL DEFAULT 0,
+    target_lag  interval,
+    every       interval,
     CONSTRAINT jobs_name_is_plain CHECK (name ~ '^[a-z][a-z0-9_]*$' AND octet_length(name) <= 63),
     CONSTRAINT jobs_has_a_key CHECK (cardinality(key_columns) > 0),
     CONSTRAINT jobs_challenger_is_another_alias CHECK (challenger <> alias),
     CONSTRAINT jobs_canary_is_a_share CHECK (canary BETWEEN 0 AND 1),
-    CONSTRAINT jobs_canary_has_a_challenger CHECK (canary = 0 OR challenger IS NOT NULL)
+    CONSTRAINT jobs_canary_has_a_challenger CHECK (canary = 0 OR challenger IS NOT NULL),
+    CONSTRAINT jobs_target_lag_is_positive CHECK (target_lag > '0'),
+    CONSTRAINT jobs_every_is_positive CHECK (every > '0')
 );
 COMMENT ON TABLE pgscore.jobs IS 'Refresh jobs: which model scores which source into which target';
 COMMENT ON COLUMN pgscore.jobs.job_id IS 'Key';
@@ -40,6 +44,8 @@ COMMENT ON COLUMN pgscore.jobs.created_at IS 'When it was created';
 COMMENT ON COLUMN pgscore.jobs.created_by IS 'Who created it: the role that logged in';
 COMMENT ON COLUMN pgscore.jobs.challenger IS 'The alias whose version is scored beside alias''s and compared; NULL: none';
 COMMENT ON COLUMN pgscore.jobs.canary IS 'The share of the keys whose score in the target is the challenger''s; 0: none';
+COMMENT ON COLUMN pgscore.jobs.target_lag IS 'How old predictions may become; NULL: nothing is declared';
+COMMENT ON COLUMN pgscore.jobs.every IS 'How long after a run began the next one is due; NULL: never by itself';
 
 CREATE TABLE IF NOT EXISTS pgscore.runs (
     run_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -269,11 +275,12 @@ COMMENT ON FUNCTION pgscore.record_run(
     text, timestamptz, integer, bigint, bigint, bigint, bigint, bigint, text) IS
     'Writes down a run of a refresh job; with an error, a failed one. Part of refresh';
 
-CREATE OR REPLACE FUNCTION pgscore.drop_refresh(job text)
+CREATE OR REPLACE FUNCTION pgscore.remove_job(job text)
 RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
-    DELETE FROM pgscore.jobs AS j USING pgscore.job_of(drop_refresh.job) AS mine WHERE j.job_id = mine.job_id
+    DELETE FROM pgscore.jobs AS j USING pgscore.job_of(remove_job.job) AS mine WHERE j.job_id = mine.job_id
 $function$;
-COMMENT ON FUNCTION pgscore.drop_refresh(text) IS 'Drops a refresh job and the record of its runs; its target table stays';
+COMMENT ON FUNCTION pgscore.remove_job(text) IS
+    'Drops a refresh job and the record of its runs, and not what pg_cron has of it. Part of drop_refresh';

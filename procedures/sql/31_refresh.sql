@@ -120,6 +120,7 @@ COMMENT ON FUNCTION pgscore.check_target(regclass, regclass, text[], text, text[
 
 CREATE OR REPLACE FUNCTION pgscore.create_refresh(
     job text, model text, source regclass, keys text[], target text, alias text DEFAULT 'live', mode text DEFAULT 'full',
+    target_lag interval DEFAULT NULL, every interval DEFAULT NULL,
     outputs text[] DEFAULT '{}', top integer DEFAULT NULL, per text[] DEFAULT NULL, order_by text DEFAULT NULL,
     keep integer DEFAULT NULL, diverse text DEFAULT NULL, max_per integer DEFAULT NULL, eligible regclass DEFAULT NULL
 )
@@ -230,6 +231,7 @@ BEGIN
         (SELECT format('%I.%I', n.nspname, c.relname)
          FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = source),
         keys, target_name, mode, current_user::text);
+    PERFORM pgscore.set_schedule(job, target_lag, every);
     IF mode = 'incremental' THEN
         PERFORM pgscore.watch_source(job, pgscore.columns_read(called.parameters));
     END IF;
@@ -243,11 +245,13 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION pgscore.create_refresh(
-    text, text, regclass, text[], text, text, text, text[], integer, text[], text, integer, text, integer, regclass) IS
+    text, text, regclass, text[], text, text, text, interval, interval, text[], integer, text[], text, integer, text, integer,
+    regclass) IS
     'Creates a refresh job: the version of model that alias means scores every row of source into target (schema.table), by '
     'the key columns. The target is created where it does not exist: the keys, score, model_version, scored_at, and a column '
     'for each of outputs, such as label. Mode incremental puts triggers on source, and a run scores the rows that changed. '
-    'With top, only the best rows per some of the key columns, with their rank (docs/recommendations.md)';
+    'With top, only the best rows per some of the key columns, with their rank (docs/recommendations.md). target_lag '
+    'and every are those of set_schedule';
 
 CREATE OR REPLACE PROCEDURE pgscore.refresh(
     job text,
@@ -463,6 +467,7 @@ SELECT
         WHEN latest.state IS NULL THEN 'never run'
         WHEN latest.state = 'failed' THEN 'failed'
         WHEN good.version IS DISTINCT FROM v.version OR backlog.queued > 0 OR backlog.outdated > 0 THEN 'behind'
+        WHEN lag.missed THEN 'stale'
         ELSE 'fresh'
     END AS state,
     m.name AS model,
@@ -488,7 +493,12 @@ SELECT
         ELSE 'compared'
     END AS challenger_state,
     backlog.queued,
-    backlog.outdated
+    backlog.outdated,
+    j.target_lag,
+    j.every,
+    lag.missed AS target_missed,
+    coalesce(latest.started_at + j.every, CASE WHEN j.every IS NOT NULL THEN j.created_at END) AS next_run,
+    j.created_at
 FROM pgscore.jobs AS j
 JOIN pgscore.models AS m USING (model_id)
 LEFT JOIN pgscore.aliases AS a ON a.model_id = j.model_id AND a.alias = j.alias
@@ -496,7 +506,7 @@ LEFT JOIN pgscore.versions AS v ON v.version_id = a.version_id
 LEFT JOIN pgscore.aliases AS ca ON ca.model_id = j.model_id AND ca.alias = j.challenger
 LEFT JOIN pgscore.versions AS challenging ON challenging.version_id = ca.version_id
 LEFT JOIN LATERAL (
-    SELECT r.state, r.error FROM pgscore.runs AS r WHERE r.job_id = j.job_id ORDER BY r.run_id DESC LIMIT 1
+    SELECT r.state, r.error, r.started_at FROM pgscore.runs AS r WHERE r.job_id = j.job_id ORDER BY r.run_id DESC LIMIT 1
 ) AS latest ON true
 LEFT JOIN LATERAL (
     SELECT r.run_id, r.version, r.started_at, r.rows_scored, r.rows_refused
@@ -506,8 +516,12 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS good ON true
 LEFT JOIN pgscore.comparisons AS c ON c.run_id = good.run_id
-LEFT JOIN LATERAL pgscore.backlog(j.job_id) AS backlog ON j.mode = 'incremental';
+LEFT JOIN LATERAL pgscore.backlog(j.job_id) AS backlog ON j.mode = 'incremental'
+CROSS JOIN LATERAL (
+    SELECT clock_timestamp() - coalesce(good.started_at, j.created_at) > j.target_lag
+) AS lag (missed);
 COMMENT ON VIEW pgscore.freshness IS
-    'The refresh jobs: the last good run, its age, and state: fresh; behind (the alias has moved to another version since, or '
-    'an incremental job has a backlog: changes queued, rows outdated); failed (the last run); never run. challenger_state: compared (in that run); not compared yet; no challenger (the alias '
+    'The refresh jobs: the last good run, its age, and state: fresh; stale (age, since that run began, is over target_lag); '
+    'behind (the alias has moved to another version since, or an incremental job has a backlog: changes queued, rows '
+    'outdated); failed (the last run); never run. challenger_state: compared (in that run); not compared yet; no challenger (the alias '
     'points to no version); same version (as the job''s alias)';

@@ -47,6 +47,16 @@ BEGIN
             pgscore.set_challenger,
             pgscore.queue_everything,
             pgscore.refresh_unfinished,
+            pgscore.set_schedule,
+            pgscore.due_jobs,
+            pgscore.prediction_ages,
+            pgscore.schedule,
+            pgscore.unschedule,
+            pgscore.cron_runs,
+            -- Of which these are parts.
+            pgscore.remove_job,
+            pgscore.can_read_cron,
+            pgscore.cron_name,
             -- The parts of refresh, which runs as its caller.
             pgscore.version_to_run,
             pgscore.job_of,
@@ -88,7 +98,7 @@ BEGIN
             pgscore.rank_items
         TO pgscore_scorer;
         GRANT SELECT ON
-            pgscore.freshness, pgscore.challenger_overview, pgscore.segment_sizes, pgscore.segment_drift
+            pgscore.freshness, pgscore.challenger_overview, pgscore.run_overview, pgscore.segment_sizes, pgscore.segment_drift
         TO pgscore_scorer;
         IF to_regprocedure('pgscore.runtime_info()') IS NOT NULL THEN
             GRANT EXECUTE ON FUNCTION pgscore.runtime_info TO pgscore_scorer;
@@ -100,7 +110,9 @@ BEGIN
         GRANT EXECUTE ON FUNCTION
             pgscore.promote, pgscore.rollback, pgscore.drop_alias, pgscore.grantees, pgscore.backlog,
             -- For doctor.
-            pgscore.calls_version, pgscore.functions_named, pgscore.function_names
+            pgscore.calls_version, pgscore.functions_named, pgscore.function_names,
+            -- For status.
+            pgscore.prediction_ages, pgscore.cron_runs, pgscore.can_read_cron
         TO pgscore_promoter;
         GRANT SELECT ON
             pgscore.model_overview,
@@ -110,7 +122,8 @@ BEGIN
             pgscore.freshness,
             pgscore.challenger_overview,
             pgscore.segment_sizes,
-            pgscore.segment_drift
+            pgscore.segment_drift,
+            pgscore.run_overview
         TO pgscore_promoter;
     END IF;
     IF to_regrole('pgscore_deployer') IS NOT NULL THEN
@@ -134,7 +147,9 @@ BEGIN
             pgscore.warm_up(text),
             pgscore.functions_to_warm(text),
             -- For doctor.
-            pgscore.calls_version, pgscore.functions_named, pgscore.function_names
+            pgscore.calls_version, pgscore.functions_named, pgscore.function_names,
+            -- For status.
+            pgscore.prediction_ages, pgscore.cron_runs, pgscore.can_read_cron
         TO pgscore_deployer;
         GRANT SELECT ON
             pgscore.installation,
@@ -146,6 +161,7 @@ BEGIN
             pgscore.challenger_overview,
             pgscore.segment_sizes,
             pgscore.segment_drift,
+            pgscore.run_overview,
             -- For verify.
             pgscore.models, pgscore.versions, pgscore.aliases, pgscore.parity_cases
         TO pgscore_deployer;
@@ -153,7 +169,9 @@ BEGIN
     IF to_regrole('pgscore_monitor') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA pgscore TO pgscore_monitor;
         GRANT EXECUTE ON FUNCTION
-            pgscore.grantees, pgscore.backlog, pgscore.calls_version, pgscore.functions_named, pgscore.function_names
+            pgscore.grantees, pgscore.backlog, pgscore.calls_version, pgscore.functions_named, pgscore.function_names,
+            -- For status.
+            pgscore.prediction_ages, pgscore.cron_runs, pgscore.can_read_cron
         TO pgscore_monitor;
         GRANT SELECT ON
             pgscore.installation,
@@ -165,6 +183,7 @@ BEGIN
             pgscore.challenger_overview,
             pgscore.segment_sizes,
             pgscore.segment_drift,
+            pgscore.run_overview,
             pgscore.jobs,
             pgscore.runs
         TO pgscore_monitor;

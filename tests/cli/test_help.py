@@ -14,7 +14,8 @@ from .conftest import pgscore
 COMMANDS = [
     "", "demo", "install", "uninstall", "runtime", "runtime install", "check", "compile", "deploy", "promote",
     "rollback", "list", "show", "history", "verify", "drop", "export", "refresh", "refresh create", "refresh run",
-    "refresh list", "refresh challenge", "refresh compare", "refresh drop", "status", "plan", "apply",
+    "refresh list", "refresh challenge", "refresh compare", "refresh drop", "refresh runs",
+    "refresh change", "status", "schedule", "unschedule", "plan", "apply",
 ]  # fmt: skip
 
 

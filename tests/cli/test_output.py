@@ -51,6 +51,11 @@ def test_json_of_every_command(shop: str, files: Path, tmp_path: Path) -> None:
     create = "refresh create weekly --model churn --from customers --key customer_id --into weekly_scores"
     assert json_of(*create.split())["job"] == "weekly"
     assert json_of("refresh", "run", "weekly")["rows"] == 120
+    assert [run["rows"] for run in json_of("refresh", "runs", "weekly")] == [120]
+    assert json_of("refresh", "change", "weekly", "--every", "1 week")["every"] == 604_800
+    assert json_of("refresh", "run", "--due") == []
+    assert list(json_of("schedule", "weekly", "--print", "cron")["recipes"]) == ["crontab"]
+    assert json_of("unschedule", "weekly") == {"job": "weekly", "unscheduled": False}
     assert sorted(job["job"] for job in json_of("refresh", "list")) == ["churn_daily", "weekly"]
     assert len(json_of("status")) == 2
     assert json_of("refresh", "compare", "weekly") is None

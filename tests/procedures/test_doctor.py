@@ -164,7 +164,7 @@ def test_pg_cron_is_found_where_it_runs() -> None:
     with servers.debian15("shared_preload_libraries = 'pg_cron'", "cron.database_name = 'postgres'") as server:
         with opened(server.dsn()) as connection:
             query(connection, "CREATE EXTENSION pg_cron; CREATE ROLE pauper LOGIN")
-        assert "ok: pg_cron is installed: SELECT cron.schedule" in about(findings(server.dsn()), "schedule")
+        assert "ok: pg_cron is installed: pgscore schedule JOB" in about(findings(server.dsn()), "schedule")
         assert "this role may not use it" in about(findings(server.dsn(user="pauper")), "schedule")
         elsewhere = about(findings(server.dsn("template1")), "schedule")
         assert "note: pg_cron runs in database postgres | there: SELECT cron.schedule_in_database(" in elsewhere

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,10 @@ def test_every_key(folder: Path) -> None:
     {JOB}
     alias = "champion"
     mode = "full"
+    target_lag = "1 h 30 min"
+    every = false
+    challenger = "next"
+    canary = 1
     """
     project = read_project(write(folder, text))
     assert project.dsn == "service=prod"
@@ -83,6 +88,9 @@ def test_every_key(folder: Path) -> None:
     assert (model.strategy, model.trust, model.sha256) == (Strategy.PLPGSQL, True, SHA256)
     assert (model.alias, model.promote, model.grants) == ("champion", False, ("analyst", "reporting"))
     assert (job.alias, job.mode) == ("champion", "full")
+    assert job.optional == {
+        "target_lag": timedelta(minutes=90), "every": None, "challenger": "next", "canary": 1,
+    }  # fmt: skip
 
 
 def test_no_role_is_not_the_same_as_nothing_said(folder: Path) -> None:
@@ -122,6 +130,18 @@ MISTAKES = {
     "no key columns": (JOB.replace('["customer_id"]', "[]"), UsageError, ["[jobs.churn_daily] key", "no column"]),
     "a strategy": (MODEL + 'strategy = "SQL"', UsageError, ["strategy is 'SQL'", "auto or sql or plpgsql or onnx"]),
     "a mode": (JOB + 'mode = "hourly"', UsageError, ["[jobs.churn_daily] mode is 'hourly'", "full"]),
+    "an interval": (JOB + 'every = "1 month"', UsageError, ["[jobs.churn_daily] every", "'1 month'", "such as '15 min'"]),
+    "true for an interval": (JOB + "every = true", UsageError, ["[jobs.churn_daily] every", "a string, or false"]),
+    "a number for an interval": (JOB + "target_lag = 15", UsageError, ["target_lag must be a string, or false"]),
+    "an empty challenger": (JOB + 'challenger = ""', UsageError, ["[jobs.churn_daily] challenger", "empty"]),
+    "a challenger's name": (JOB + 'challenger = "The next"', InvalidNameError, ["challenger", "no name for an alias"]),
+    "its own challenger": (JOB + 'challenger = "live"', UsageError, ["challenger is the job's own alias"]),
+    "a canary alone": (JOB + "canary = 0.1", UsageError, ["[jobs.churn_daily] canary", "name that beside it"]),
+    "a canary of none": (JOB + "challenger = false\ncanary = 0.1", UsageError, ["canary", "name that beside it"]),
+    "a large canary": (JOB + 'challenger = "next"\ncanary = 1.5', UsageError, ["canary must lie between 0 and 1"]),
+    "no share": (JOB + 'challenger = "next"\ncanary = nan', UsageError, ["canary must lie between 0 and 1"]),
+    "text for a share": (JOB + 'challenger = "next"\ncanary = "all"', UsageError, ["canary must be a number"]),
+    "a truth for a share": (JOB + 'challenger = "next"\ncanary = true', UsageError, ["canary must be a number"]),
     "a model's name": (MODEL.replace("churn]", "Churn]"), InvalidNameError, ["[models.Churn]", "lower-case"]),
     "a quoted name": (MODEL.replace("churn]", '"a.b"]'), InvalidNameError, ["[models.a.b]", "no name for a model"]),
     "an alias": (MODEL + 'alias = "Live"', InvalidNameError, ["[models.churn] alias", "no name for an alias"]),

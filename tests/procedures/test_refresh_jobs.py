@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from pgscore.procedures.refresh import create_job, drop_job, list_jobs, run_job,
 
 from ..support.refreshing import (
     N,
+    analyst,
     churn_job,
     churn_model,
     connection,
@@ -30,7 +30,7 @@ from ..support.refreshing import (
     untouched,
 )
 
-__all__ = ["connection", "connection18", "untouched"]
+__all__ = ["analyst", "connection", "connection18", "untouched"]
 
 
 # Creating and dropping.
@@ -207,26 +207,6 @@ def test_no_such_job(untouched: Any) -> None:
 
 
 # Rights.
-
-
-@pytest.fixture
-def analyst(connection: Any) -> Iterator[Any]:
-    """A connection of a plain user, who may score, read customers, and create tables in a schema of their own."""
-    run(
-        connection,
-        """
-        DROP ROLE IF EXISTS refresh_analyst;
-        CREATE ROLE refresh_analyst LOGIN;
-        GRANT pgscore_scorer TO refresh_analyst;
-        GRANT SELECT ON customers TO refresh_analyst;
-        CREATE SCHEMA lab AUTHORIZATION refresh_analyst
-        """,
-    )
-    parameters = connection.get_dsn_parameters()
-    other = psycopg2.connect(**{**parameters, "user": "refresh_analyst"})
-    yield other
-    other.close()
-    run(connection, "DROP OWNED BY refresh_analyst CASCADE; DROP ROLE refresh_analyst")
 
 
 def test_a_scorer_has_jobs_of_their_own(connection: Any, analyst: Any) -> None:

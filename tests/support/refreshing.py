@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psycopg2
 import pytest
 from psycopg2.extras import execute_values
 from sklearn.compose import make_column_transformer
@@ -92,6 +93,26 @@ def connection18(server18: Server) -> Iterator[Any]:
 def untouched(server18: Server) -> Iterator[Any]:
     """For tests that must change nothing."""
     yield from opened(server18)
+
+
+@pytest.fixture
+def analyst(connection: Any) -> Iterator[Any]:
+    """A connection of a plain user, who may score, read customers, and create tables in a schema of their own."""
+    run(
+        connection,
+        """
+        DROP ROLE IF EXISTS refresh_analyst;
+        CREATE ROLE refresh_analyst LOGIN;
+        GRANT pgscore_scorer TO refresh_analyst;
+        GRANT SELECT ON customers TO refresh_analyst;
+        CREATE SCHEMA lab AUTHORIZATION refresh_analyst
+        """,
+    )
+    parameters = connection.get_dsn_parameters()
+    other = psycopg2.connect(**{**parameters, "user": "refresh_analyst"})
+    yield other
+    other.close()
+    run(connection, "DROP OWNED BY refresh_analyst CASCADE; DROP ROLE refresh_analyst")
 
 
 def opened(server: Server) -> Iterator[Any]:

@@ -87,3 +87,10 @@ ALTER TABLE pgscore.jobs
 ALTER TABLE pgscore.jobs
     DROP CONSTRAINT jobs_mode_is_known,
     ADD CONSTRAINT jobs_mode_is_known CHECK (mode IN ('full', 'incremental'));
+
+-- Declared freshness of refresh jobs.
+ALTER TABLE pgscore.jobs
+    ADD COLUMN target_lag interval,
+    ADD COLUMN every interval,
+    ADD CONSTRAINT jobs_target_lag_is_positive CHECK (target_lag > '0'),
+    ADD CONSTRAINT jobs_every_is_positive CHECK (every > '0');

@@ -14,7 +14,8 @@ SELECT is_definer('pgscore', 'drop_model', ARRAY['text', 'text']);
 SELECT is_definer('pgscore', 'drop_alias', ARRAY['text', 'text', 'text']);
 SELECT is_definer('pgscore', 'grant_model', ARRAY['text', 'name']);
 SELECT is_definer('pgscore', 'revoke_model', ARRAY['text', 'name']);
-SELECT is_definer('pgscore', 'drop_refresh', ARRAY['text']);
+SELECT is_definer('pgscore', 'remove_job', ARRAY['text']);
+SELECT is_definer('pgscore', 'set_schedule', ARRAY['text', 'interval', 'interval']);
 SELECT is_definer('pgscore', 'resolve', ARRAY['text']);
 SELECT volatility_is('pgscore', 'promote', ARRAY['text', 'integer', 'text', 'text'], 'volatile');
 SELECT volatility_is('pgscore', 'rollback', ARRAY['text', 'text', 'text'], 'volatile');
@@ -24,8 +25,13 @@ SELECT function_returns('pgscore', 'rollback', ARRAY['text', 'text', 'text'], 'i
 -- Run with the caller's rights: they reach no more than the caller does.
 SELECT isnt_definer('pgscore', 'score', ARRAY['text', 'jsonb']);
 SELECT isnt_definer('pgscore', 'create_refresh', ARRAY[
-    'text', 'text', 'regclass', 'text[]', 'text', 'text', 'text', 'text[]', 'integer', 'text[]', 'text', 'integer', 'text', 'integer',
-    'regclass']);
+    'text', 'text', 'regclass', 'text[]', 'text', 'text', 'text', 'interval', 'interval', 'text[]', 'integer', 'text[]', 'text',
+    'integer', 'text', 'integer', 'regclass']);
+SELECT isnt_definer('pgscore', 'drop_refresh', ARRAY['text']);
+SELECT isnt_definer('pgscore', 'prediction_ages', ARRAY['text']);
+SELECT isnt_definer('pgscore', 'schedule', ARRAY['text', 'text']);
+SELECT isnt_definer('pgscore', 'unschedule', ARRAY['text']);
+SELECT isnt_definer('pgscore', 'cron_runs', ARRAY[]::text[]);
 SELECT volatility_is('pgscore', 'score', ARRAY['text', 'jsonb'], 'stable');
 SELECT is_procedure('pgscore', 'refresh', 'refresh is a procedure: CALL pgscore.refresh(JOB)');
 SELECT is_procedure('pgscore', 'recommend', 'recommend is a procedure: CALL pgscore.recommend(…)');

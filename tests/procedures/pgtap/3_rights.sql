@@ -34,7 +34,7 @@ SELECT function_privs_are('pgscore', 'score', ARRAY['text', 'jsonb'], 'pgscore_s
 SELECT function_privs_are('pgscore', 'promote', ARRAY['text', 'integer', 'text', 'text'], 'pgscore_scorer',
     ARRAY[]::text[]);
 SELECT function_privs_are('pgscore', 'drop_model', ARRAY['text', 'text'], 'pgscore_scorer', ARRAY[]::text[]);
-SELECT set_eq($$ SELECT pg_temp.readable('pgscore_scorer') $$, ARRAY['freshness', 'challenger_overview', 'segment_sizes', 'segment_drift'],
+SELECT set_eq($$ SELECT pg_temp.readable('pgscore_scorer') $$, ARRAY['freshness', 'challenger_overview', 'run_overview', 'segment_sizes', 'segment_drift'],
     'a scorer reads how fresh predictions are and how challengers did, and nothing else: no model, no graph');
 SELECT is_empty($$ SELECT pg_temp.writable('pgscore_scorer') $$, 'a scorer writes no table of ours');
 
@@ -43,12 +43,13 @@ SELECT schema_privs_are('pgscore', 'pgscore_promoter', ARRAY['USAGE']);
 SELECT schema_privs_are('score', 'pgscore_promoter', ARRAY[]::text[]);
 SELECT set_eq($$ SELECT pg_temp.callable('pgscore_promoter', 'pgscore') $$,
     ARRAY['promote', 'rollback', 'drop_alias', 'grantees', 'backlog',
-          'calls_version', 'functions_named', 'function_names'],
+          'calls_version', 'functions_named', 'function_names',
+          'prediction_ages', 'cron_runs', 'can_read_cron'],
     'a promoter moves and drops aliases, and reads');
 SELECT is_empty($$ SELECT pg_temp.callable('pgscore_promoter', 'score') $$, 'a promoter may call no model');
 SELECT set_eq($$ SELECT pg_temp.readable('pgscore_promoter') $$,
     ARRAY['model_overview', 'version_overview', 'history_overview', 'grant_overview', 'freshness',
-          'challenger_overview', 'segment_sizes', 'segment_drift'],
+          'challenger_overview', 'run_overview', 'segment_sizes', 'segment_drift'],
     'a promoter reads the overviews, and no table');
 SELECT is_empty($$ SELECT pg_temp.writable('pgscore_promoter') $$, 'a promoter writes no table');
 
@@ -59,7 +60,8 @@ SELECT schema_privs_are('pgscore_staging', 'pgscore_deployer', ARRAY['CREATE', '
 SELECT set_eq($$ SELECT pg_temp.callable('pgscore_deployer', 'pgscore') $$,
     ARRAY['begin_version', 'add_graph', 'publish_functions', 'add_version', 'drop_version', 'drop_model',
           'grant_model', 'revoke_model', 'grantees', 'backlog', 'score', 'resolve', 'warm_up', 'functions_to_warm', 'calls_version',
-          'functions_named', 'function_names'],
+          'functions_named', 'function_names',
+          'prediction_ages', 'cron_runs', 'can_read_cron'],
     'a deployer makes, drops and grants versions, and does not promote');
 SELECT is_empty($$ SELECT pg_temp.writable('pgscore_deployer') $$, 'a deployer writes no table');
 
@@ -67,11 +69,12 @@ SELECT is_empty($$ SELECT pg_temp.writable('pgscore_deployer') $$, 'a deployer w
 SELECT schema_privs_are('pgscore', 'pgscore_monitor', ARRAY['USAGE']);
 SELECT schema_privs_are('score', 'pgscore_monitor', ARRAY[]::text[]);
 SELECT set_eq($$ SELECT pg_temp.callable('pgscore_monitor', 'pgscore') $$, 
-    ARRAY['grantees', 'backlog', 'calls_version', 'functions_named', 'function_names'],
+    ARRAY['grantees', 'backlog', 'calls_version', 'functions_named', 'function_names',
+          'prediction_ages', 'cron_runs', 'can_read_cron'],
     'a monitor only reads');
 SELECT set_eq($$ SELECT pg_temp.readable('pgscore_monitor') $$,
     ARRAY['model_overview', 'version_overview', 'history_overview', 'grant_overview', 'freshness', 'installation',
-          'challenger_overview', 'segment_sizes', 'segment_drift', 'jobs', 'runs'],
+          'challenger_overview', 'run_overview', 'segment_sizes', 'segment_drift', 'jobs', 'runs'],
     'a monitor reads the overviews, jobs and runs');
 SELECT is_empty($$ SELECT pg_temp.writable('pgscore_monitor') $$, 'a monitor writes no table');
 

@@ -64,7 +64,7 @@ class Freshness:
 
     @property
     def fresh(self) -> bool:
-        """Whether predictions are of the current version, nothing is queued, none older than it may be, all went well."""
+        """Whether predictions are of the current version and not too old, nothing is queued, and the last run went well."""
         return self.state == "fresh"
 
 
@@ -134,8 +134,8 @@ def create_job(  # noqa: PLR0913
             if replace:
                 cursor.execute("SELECT pgscore.remove_job(%s)", [job])
             cursor.execute(
-                "SELECT pgscore.create_refresh(%s, %s, %s::oid::regclass, %s::text[], %s, %s, %s, %s, %s, %s::text[], %s,"
-                " %s::text[], %s, %s, %s, %s, %s::oid::regclass)",
+                "SELECT pgscore.create_refresh(%s, %s, %s::oid::regclass, %s::text[], %s, %s, %s, %s, %s, %s::text[],"
+                " %s, %s::text[], %s, %s, %s, %s, %s::oid::regclass)",
                 [job, model, oid, list(keys), target, alias, mode, target_lag, every, list(outputs), *ranking],
             )
             if challenger is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -134,6 +135,19 @@ def test_systemd_units() -> None:
     assert '\nExecStart="/opt/50%% \\"x\\"/pgscore" refresh run daily\n' in units["pgscore-daily.service"]
     assert "\nEnvironment=\"PGSCORE_DSN=dbname=shop host='a\\\\\\\\b'\"\n" in units["pgscore-daily.service"]
     assert "\nOnUnitActiveSec=5400\n" in units["pgscore-daily.timer"]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    program = tmp_path / "a b 5%" / "pgscore"
+    program.parent.mkdir()
+    program.symlink_to("/bin/true")
+    paths = []
+    for name, text in systemd_units("daily", timedelta(minutes=90), str(program), "dbname=shop host='a\\\\b'").items():
+        paths.append(tmp_path / name)
+        paths[-1].write_text(text)
+    ran = subprocess.run(["systemd-analyze", "verify", *paths], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_without_pg_cron_the_recipe_is_printed(connection18: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -222,6 +222,11 @@ def test_links_lead_somewhere(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_no_half_of_a_merge_is_left(page: str) -> None:
+    assert not re.search("^(<{7}|>{7}|={7}$)", (ROOT / page).read_text(), re.M)
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_every_command_in_the_pages_exists(page: str, build_cli: ModuleType) -> None:
     known = {" ".join(words) for words, _ in build_cli.commands()}
     text = (ROOT / page).read_text()

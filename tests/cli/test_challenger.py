@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from .conftest import JOB, pgscore
@@ -19,7 +21,7 @@ def test_from_shadow_to_canary_to_live() -> None:
     assert printed(*job) == (
         "churn_daily has challenger next, which points to no version yet: runs go on with live alone"
     )
-    assert "next: no challenger" in printed("status")
+    assert json.loads(pgscore("status", "--json").out)[0]["challenger_state"] == "no challenger"
     assert "has compared nothing yet: pgscore refresh challenge" in printed("refresh", "compare", "churn_daily")
     printed("promote", "churn", 2, "--alias", "next")
     assert printed(*job) == "churn_daily has challenger next, now version 2, in the shadow of live"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pgscore.compiler.artifact import Artifact, Function, SqlType
+from pgscore.compiler.artifact import Artifact, Function, OnnxGraph, SqlType, Template
 from pgscore.quoting import ident
 
 SCHEMA = "scratch"
@@ -26,15 +26,19 @@ def create(connection: Any, artifact: Artifact) -> None:
         if wide:
             cursor.execute(f"CREATE TYPE {SCHEMA}.input AS ({typed})")
         for function in artifact.functions:
-            body = function.body.render(lambda i: f"(r).{names[i]}" if wide else names[i])
+            text = function.body.text
+            if artifact.onnx is not None:
+                row = f"pgscore.onnx_row('{artifact.onnx.sha256}', {artifact.onnx.row.text})"
+                text = text.replace(OnnxGraph.OUTPUTS.text, row)
+            body = Template(text).render(lambda i: f"(r).{names[i]}" if wide else names[i])
             tag = "$body$"
             while tag in body:
                 tag = tag[:-1] + "x$"
-            text = f"RETURN {body}" if function.language == "sql" else f"AS {tag}{body}{tag}"
+            written = f"RETURN {body}" if function.language == "sql" else f"AS {tag}{body}{tag}"
             arguments = f"r {SCHEMA}.input" if wide else typed
             cursor.execute(
                 f"CREATE FUNCTION {name_of(function)}({arguments}) RETURNS {function.result} "
-                f"LANGUAGE {function.language} IMMUTABLE PARALLEL SAFE {text}"
+                f"LANGUAGE {function.language} IMMUTABLE PARALLEL SAFE {written}"
             )
 
 

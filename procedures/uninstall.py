@@ -167,7 +167,10 @@ def _jobs(cursor: Any) -> list[Statement]:
         """
         SELECT FROM pg_catalog.pg_class AS c
         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-        WHERE n.nspname = 'cron' AND c.relname = 'job'
+        -- The extension's own: where it is not here, anybody may have made a schema of that name.
+        JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+        JOIN pg_catalog.pg_extension AS e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
+        WHERE n.nspname = 'cron' AND c.relname = 'job' AND e.extname = 'pg_cron'
           AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
         """
     )

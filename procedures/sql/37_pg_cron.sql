@@ -16,10 +16,13 @@ RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $function$
+    -- The extension's own: where it is not here, anybody may have made a schema of that name, to be read by a superuser.
     SELECT coalesce(bool_or(has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')), false)
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname = 'cron' AND c.relname = can_read_cron.table_name
+    JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+    JOIN pg_extension AS e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
+    WHERE n.nspname = 'cron' AND c.relname = can_read_cron.table_name AND e.extname = 'pg_cron'
 $function$;
 COMMENT ON FUNCTION pgscore.can_read_cron(text) IS
     'Whether pg_cron is in this database and its table can be read. Part of schedule, unschedule and cron_runs';

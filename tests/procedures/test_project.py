@@ -130,7 +130,7 @@ MISTAKES = {
     "no key columns": (JOB.replace('["customer_id"]', "[]"), UsageError, ["[jobs.churn_daily] key", "no column"]),
     "a strategy": (MODEL + 'strategy = "SQL"', UsageError, ["strategy is 'SQL'", "auto or sql or plpgsql or onnx"]),
     "a mode": (JOB + 'mode = "hourly"', UsageError, ["[jobs.churn_daily] mode is 'hourly'", "full"]),
-    "an interval": (JOB + 'every = "1 month"', UsageError, ["[jobs.churn_daily] every", "'1 month'", "such as '15 min'"]),
+    "an interval": (JOB + 'every = "1 month"', UsageError, ["[jobs.churn_daily] every", "'1 month'", "15 min"]),
     "true for an interval": (JOB + "every = true", UsageError, ["[jobs.churn_daily] every", "a string, or false"]),
     "a number for an interval": (JOB + "target_lag = 15", UsageError, ["target_lag must be a string, or false"]),
     "an empty challenger": (JOB + 'challenger = ""', UsageError, ["[jobs.churn_daily] challenger", "empty"]),

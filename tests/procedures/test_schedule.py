@@ -1,13 +1,11 @@
-"""Refresh jobs by the clock: what cron can say, what is printed for cron and systemd, and a real pg_cron."""
+"""Refresh jobs by the clock: what cron can say, what is printed for cron and systemd, and no pg_cron."""
 
 from __future__ import annotations
 
-import json
 import shlex
+import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -16,28 +14,22 @@ from typing import Any
 import pytest
 from psycopg2.extensions import make_dsn, parse_dsn
 
-from pgscore.errors import InvalidNameError, NotFoundError, RefusedError, RightsError, UsageError
-from pgscore.procedures.deploy import deploy
-from pgscore.procedures.install import install
+from pgscore.errors import RefusedError, UsageError
 from pgscore.procedures.intervals import parse_interval
-from pgscore.procedures.refresh import create_job, drop_job, find_job, run_job, status
+from pgscore.procedures.refresh import create_job, drop_job, find_job, status
 from pgscore.procedures.schedule import (
     cron_expression,
     crontab_line,
     pg_cron_expression,
-    pg_cron_version,
     schedule,
     systemd_units,
     unschedule,
 )
+from pgscore.procedures.uninstall import uninstall
 
 from ..cli.conftest import pgscore
-from ..conftest import require_debian15
-from ..support import servers
-from ..support.killing import kill_postmaster, wait_until_back
 from ..support.refreshing import connection18
-from ..support.servers import Server
-from ..support.tiny import classifier, make_customers, opened, query, value
+from ..support.tiny import query
 
 __all__ = ["connection18"]
 
@@ -136,6 +128,19 @@ def test_systemd_units() -> None:
     assert "\nOnUnitActiveSec=5400\n" in units["pgscore-daily.timer"]
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    program = tmp_path / "a b 5%" / "pgscore"
+    program.parent.mkdir()
+    program.symlink_to("/bin/true")
+    paths = []
+    for name, text in systemd_units("daily", timedelta(minutes=90), str(program), "dbname=shop host='a\\\\b'").items():
+        paths.append(tmp_path / name)
+        paths[-1].write_text(text)
+    ran = subprocess.run(["systemd-analyze", "verify", *paths], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
 def test_without_pg_cron_the_recipe_is_printed(connection18: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGSCORE_DSN", make_dsn(connection18.dsn, password="secret"))
     create_job(
@@ -176,206 +181,20 @@ def test_without_pg_cron_the_recipe_is_printed(connection18: Any, monkeypatch: p
     drop_job(connection18, "daily")
 
 
-# A real pg_cron, which runs @reboot jobs when the server starts: no test waits for a full minute.
-
-SETTINGS = (
-    "shared_preload_libraries = 'pg_cron'", "cron.database_name = 'shop'", "cron.host = ''",
-    # So that what was scheduled outlives the kill.
-    "synchronous_commit = on",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def cron_server() -> Iterator[Server]:
-    require_debian15()
-    with servers.debian15(*SETTINGS) as server:
-        with opened(server.dsn()) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute("CREATE DATABASE shop")
-        with opened(server.dsn("shop")) as connection:
-            query(connection, "CREATE EXTENSION pg_cron")
-            make_customers(connection)
-            install(connection)
-            deploy(connection, classifier(), name="churn", table="customers")
-            query(
-                connection,
-                "CREATE ROLE analyst LOGIN; GRANT pgscore_scorer TO analyst; GRANT SELECT ON customers TO analyst;"
-                "CREATE SCHEMA lab AUTHORIZATION analyst; GRANT USAGE ON SCHEMA cron TO analyst;"
-                "CREATE ROLE pauper LOGIN; GRANT pgscore_scorer TO pauper; GRANT SELECT ON customers TO pauper;"
-                "CREATE SCHEMA hut AUTHORIZATION pauper",
-            )
-        yield server
-
-
-@pytest.fixture
-def shop(cron_server: Server) -> Iterator[Any]:
-    """A connection as superuser; jobs of all go at the end."""
-    with opened(cron_server.dsn("shop")) as connection:
-        yield connection
-    with opened(cron_server.dsn("shop")) as connection:
-        for job in status(connection):
-            drop_job(connection, job.job)
-        assert query(connection, "SELECT jobname FROM cron.job") == []
-
-
-@pytest.fixture
-def as_analyst(cron_server: Server, shop: Any) -> Iterator[Any]:
-    with opened(cron_server.dsn("shop", "analyst")) as connection:
-        yield connection
-
-
-def job(connection: Any, name: str, schema: str = "public", **options: Any) -> None:
-    given = {"model": "churn", "source": "public.customers", "keys": ["id"], "target": f"{schema}.{name}", **options}
-    create_job(connection, name, **given)
-
-
-def in_cron(connection: Any) -> list[tuple[Any, ...]]:
-    return query(connection, "SELECT jobname::text, schedule, command, username FROM cron.job ORDER BY 1, 4")
-
-
-def test_scheduling_is_idempotent_and_dropping_a_job_unschedules_it(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PGSCORE_DSN", shop.dsn)
-    job(shop, "daily", every=timedelta(minutes=5), target_lag=timedelta(hours=1))
-    assert pg_cron_version(shop) == OLD
-    outcome = pgscore("schedule", "daily")
-    assert (outcome.code, outcome.err) == (0, "")
-    assert "pg_cron runs daily at */5 * * * *" in outcome.out
-    command = "CALL pgscore.refresh('daily')"
-    assert in_cron(shop) == [("pgscore:daily", "*/5 * * * *", command, "postgres")]
-    assert pgscore("schedule", "daily", "--every", "1 day").code == 0
-    assert in_cron(shop) == [("pgscore:daily", "0 0 * * *", command, "postgres")]
-    now = find_job(shop, "daily")
-    assert (now.every, now.target_lag) == (timedelta(days=1), timedelta(hours=1))
-    assert pgscore("schedule", "daily", "--cron", "0 3 * * *").code == 0
-    assert in_cron(shop) == [("pgscore:daily", "0 3 * * *", command, "postgres")]
-    refused = pgscore("schedule", "daily", "--every", "30 s")
-    assert (refused.code, "from pg_cron 1.5 on" in refused.err) == (2, True)
-    assert pgscore("unschedule", "daily").out == "pg_cron runs daily no more\n"
-    assert in_cron(shop) == []
-    schedule(shop, "daily", "0 3 * * *")
-    drop_job(shop, "daily")
-    assert in_cron(shop) == []
-
-
-def test_what_cannot_be_scheduled(cron_server: Server, shop: Any, as_analyst: Any) -> None:
-    job(shop, "daily")
-    with pytest.raises(InvalidNameError, match="pg_cron does not take 'at noon'"):
-        schedule(shop, "daily", "at noon")
-    with pytest.raises(NotFoundError, match="no refresh job 'nothing'"):
-        schedule(shop, "nothing", "0 3 * * *")
-    with pytest.raises(RightsError, match="may not use refresh job daily"):
-        schedule(as_analyst, "daily", "0 3 * * *")
-    with opened(cron_server.dsn("shop", "pauper")) as pauper:
-        job(pauper, "poor", "hut")
-        with pytest.raises(RefusedError, match="or role pauper may not use it"):
-            schedule(pauper, "poor", "0 3 * * *")
-        assert [one.state for one in status(pauper)] == ["never run", "never run"]
-        drop_job(pauper, "poor")
-    assert in_cron(shop) == []
-
-
-def test_long_names_are_apart_in_pg_cron(shop: Any) -> None:
-    names = ["a" * 62 + end for end in ("1", "2")]
-    for name in names:
-        job(shop, name)
-        schedule(shop, name, "0 3 * * *")
-    assert len(in_cron(shop)) == 2
-    assert unschedule(shop, names[0])
-    assert [command for _, _, command, _ in in_cron(shop)] == [f"CALL pgscore.refresh('{names[1]}')"]
-
-
-def test_a_replaced_job_stays_scheduled(shop: Any) -> None:
-    job(shop, "daily")
-    schedule(shop, "daily", "0 3 * * *")
-    job(shop, "daily", replace=True)
-    assert len(in_cron(shop)) == 1
-
-
-def test_runs_of_pg_cron_and_their_failures(cron_server: Server, shop: Any, as_analyst: Any) -> None:
-    for name in ("good", "bad", "lost", "healed"):
-        job(shop, name)
-        schedule(shop, name, "@reboot")
-    job(as_analyst, "mine", "lab")
-    schedule(as_analyst, "mine", "@reboot")
-    assert [name for name, *_ in in_cron(as_analyst)] == ["pgscore:mine"]
-    # As a hand would have scheduled it.
-    job(shop, "by_hand")
-    query(shop, "SELECT cron.schedule('x', '@reboot', 'call pgscore.refresh( job => ''by_hand'' );')")
+def test_a_schema_cron_of_somebody_else_is_not_read(connection18: Any) -> None:
+    """A view there would run its owner's functions with the rights of whoever asks for the status."""
     query(
-        shop,
-        "; ".join(f"ALTER TABLE {name} DROP COLUMN score" for name in ("bad", "by_hand", "healed")),
+        connection18,
+        "CREATE SCHEMA cron;"
+        "CREATE FUNCTION cron.trap() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'run as %', current_user; END $$;"
+        "CREATE VIEW cron.job AS SELECT 1 AS jobid, t AS jobname, t AS command, t AS database FROM cron.trap() AS t;"
+        "CREATE VIEW cron.job_run_details AS SELECT t AS database, t AS command, t AS status, now() AS start_time,"
+        " 1 AS runid, t AS return_message FROM cron.trap() AS t",
     )
-    query(shop, "UPDATE cron.job SET nodename = %s", (cron_server.host,))
-    query(shop, "UPDATE cron.job SET nodename = '/nowhere' WHERE jobname = 'pgscore:lost'")
-    shop.close()
-    as_analyst.close()
-
-    kill_postmaster(cron_server)
-    wait_until_back(cron_server.dsn("shop"))
-    with opened(cron_server.dsn("shop")) as connection:
-        deadline = time.monotonic() + 30
-        while (
-            value(connection, "SELECT count(*) FROM cron.job_run_details WHERE status IN ('succeeded', 'failed')") < 6
-        ):
-            assert time.monotonic() < deadline, query(connection, "SELECT * FROM cron.job_run_details")
-            time.sleep(0.1)
-        found = {one.job: one for one in status(connection)}
-        assert {name: one.state for name, one in found.items()} == {
-            "good": "fresh", "mine": "fresh",
-            "bad": "failed", "lost": "failed", "healed": "failed", "by_hand": "failed",
-        }  # fmt: skip
-        message = "public.{} has no column score, of type double precision"
-        assert found["bad"].error == "pg_cron: " + message.format("bad")
-        assert found["by_hand"].error == "pg_cron: " + message.format("by_hand")
-        assert found["lost"].error == "pg_cron: connection failed"
-        assert query(connection, "SELECT job, by FROM pgscore.run_overview ORDER BY 1") == [
-            ("good", "postgres"), ("mine", "analyst"),
-        ]  # fmt: skip
-        outcome = pgscore("status", "bad", "--json", "--dsn", connection.dsn)
-        assert (outcome.code, json.loads(outcome.out)[0]["error"]) == (1, found["bad"].error)
-
-        # A good run afterwards heals it; a job made anew has no past.
-        query(connection, "ALTER TABLE healed ADD COLUMN score float8")
-        run_job(connection, "healed")
-        job(connection, "bad", replace=True, target="public.bad_2")
-        states = {one.job: one.state for one in status(connection)}
-        assert (states["healed"], states["bad"]) == ("fresh", "never run")
-
-    with opened(cron_server.dsn("shop", "analyst")) as connection:
-        assert {one.job: one.state for one in status(connection)}["by_hand"] == "never run", (
-            "pg_cron shows them their own"
-        )
-        drop_job(connection, "mine")
-        assert in_cron(connection) == []
-    with opened(cron_server.dsn("shop")) as connection:
-        query(connection, "SELECT cron.unschedule('x')")
-
-
-def test_a_message_of_pg_cron_shows_no_value_of_a_row(shop: Any) -> None:
-    """job_run_details has the error as text: what PostgreSQL quotes in it may be a value."""
-    job(shop, "daily")
-    for number, text in enumerate(
-        ('invalid input syntax for type integer: "secret"', 'value "secret" is out of range for type integer',
-         "duplicate key\nDETAIL:  Key (id)=(secret) already exists."),
-        start=1000,
-    ):  # fmt: skip
-        query(
-            shop,
-            "INSERT INTO cron.job_run_details VALUES"
-            " (1, %s, 1, 'shop', 'postgres', 'CALL pgscore.refresh(''daily'')', 'failed', %s, now(), now())",
-            (number, f"ERROR:  {text}"),
-        )
-        error = str(find_job(shop, "daily").error)
-        assert error.startswith("pg_cron: ")
-        assert "secret" not in error
-    query(shop, "DELETE FROM cron.job_run_details WHERE runid >= 1000")
-
-
-def test_a_superuser_drops_what_others_scheduled(shop: Any, as_analyst: Any) -> None:
-    job(as_analyst, "mine", "lab")
-    schedule(as_analyst, "mine", "0 3 * * *")
-    schedule(shop, "mine", "0 4 * * *")
-    assert [name for *_, name in in_cron(shop)] == ["analyst", "postgres"]
-    drop_job(shop, "mine")
-    assert in_cron(shop) == []
+    create_job(connection18, "daily", model="churn", source="customers", keys=["id"], target="public.scores")
+    assert [one.state for one in status(connection18)] == ["never run"]
+    with pytest.raises(RefusedError, match="pg_cron is not in database"):
+        schedule(connection18, "daily", "0 3 * * *")
+    assert not unschedule(connection18, "daily")
+    drop_job(connection18, "daily")
+    uninstall(connection18, dry_run=True)

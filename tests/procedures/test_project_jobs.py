@@ -1,0 +1,62 @@
+"""Schedules and challengers of jobs in pgscore.toml: what it says is made so, and what it does not say stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from pgscore.procedures import refresh
+from pgscore.procedures.challenger import set_challenger
+from pgscore.procedures.freshness import set_schedule
+from pgscore.procedures.project_actions import ChangeJob
+
+from ..support.projects import CHURN, DAILY, Checkout
+from ..support.tiny import FRAME, make_customers, opened, query
+
+
+@pytest.fixture
+def checkout(installed18: str, tmp_path: Path) -> Iterator[Checkout]:
+    with opened(installed18) as connection:
+        make_customers(connection)
+        yield Checkout(tmp_path, connection)
+
+
+def test_a_schedule_and_a_challenger_change_without_making_the_job_anew(checkout: Checkout) -> None:
+    checkout.apply(CHURN + DAILY)
+    refresh.run_job(checkout.connection, "daily")
+    for said, line in (
+        ('target_lag = "15 min"\nevery = "1 day"\n', "target_lag none → 15 min, every none → 1 day"),
+        ('target_lag = false\nevery = "24 hours"\n', "target_lag 15 min → none"),
+        ('challenger = "next"\ncanary = 0.25\n', "challenger none → next, canary 0 → 0.25"),
+        ('challenger = "next"\n', "canary 0.25 → 0"),
+        ("challenger = false\n", "challenger next → none"),
+    ):
+        (action,) = checkout.apply(CHURN + DAILY + said)
+        assert isinstance(action, ChangeJob)
+        assert str(action) == f"change job daily: {line}"
+    (job,) = refresh.status(checkout.connection)
+    assert (job.state, job.rows, job.every, job.challenger) == ("fresh", len(FRAME), timedelta(days=1), None)
+
+
+def test_what_the_file_does_not_say_of_a_job_stays(checkout: Checkout) -> None:
+    """Also where the job is made anew for another setting."""
+    query(checkout.connection, "CREATE VIEW active AS SELECT * FROM customers WHERE id > 2")
+    checkout.apply(CHURN + DAILY)
+    set_challenger(checkout.connection, "daily", "next", 0.5)
+    set_schedule(checkout.connection, "daily", timedelta(hours=1), timedelta(minutes=5))
+    assert checkout.plan(CHURN + DAILY).actions == ()
+    checkout.apply(CHURN + DAILY.replace('source = "customers"', 'source = "active"'))
+    (job,) = refresh.status(checkout.connection)
+    assert (job.source, job.state) == ("public.active", "never run")
+    assert (job.challenger, job.canary) == ("next", 0.5)
+    assert (job.target_lag, job.every) == (timedelta(hours=1), timedelta(minutes=5))
+
+
+def test_a_job_is_created_with_all_that_the_file_says(checkout: Checkout) -> None:
+    checkout.apply(CHURN + DAILY + 'target_lag = "2 days"\nevery = "1 day"\nchallenger = "next"\ncanary = 0.5\n')
+    (job,) = refresh.status(checkout.connection)
+    assert (job.target_lag, job.every) == (timedelta(days=2), timedelta(days=1))
+    assert (job.challenger, job.canary) == ("next", 0.5)

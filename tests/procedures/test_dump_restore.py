@@ -32,6 +32,9 @@ ROLES = ("dump_analyst", "dump_reporting")
 TABLES = """
     SELECT c.oid::regclass::text FROM pg_class AS c
     WHERE c.relnamespace IN ('pgscore'::regnamespace, 'public'::regnamespace) AND c.relkind IN ('r', 'm', 'v')"""
+THERE_AND_BACK = """
+    UPDATE public.customers SET tenure = tenure + 1 WHERE id = {0};
+    UPDATE public.customers SET tenure = tenure - 1 WHERE id = {0}"""
 OURS = "IN ('pgscore'::regnamespace, 'score'::regnamespace, 'public'::regnamespace)"
 
 
@@ -64,9 +67,9 @@ FACTS = {
     "schemas": f"""
         SELECT n.nspname::text, pg_get_userbyid(n.nspowner), {rights("n.nspacl", "'n', n.nspowner")}
         FROM pg_namespace AS n WHERE n.nspname IN ('pgscore', 'score')""",
-    "triggers": """
+    "triggers": f"""
         SELECT tgrelid::regclass::text, tgname::text, tgenabled::text FROM pg_trigger
-        WHERE NOT tgisinternal AND tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'pgscore'::regnamespace)
+        WHERE NOT tgisinternal AND tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace {OURS})
        """,
     "constraints": """
         SELECT conrelid::regclass::text, conname::text, convalidated, pg_get_constraintdef(oid) FROM pg_constraint
@@ -116,6 +119,10 @@ def fill(connection: Any) -> None:
     )
     create_job(connection, "daily", model="churn", source="public.customers", keys=["id"], target="public.scores")
     run_job(connection, "daily")
+    now = {"model": "amount", "source": "public.customers", "keys": ["id"], "target": "public.amounts"}
+    create_job(connection, "now", mode="incremental", **now)
+    run_job(connection, "now")
+    query(connection, THERE_AND_BACK.format(2))
 
 
 @contextmanager
@@ -148,6 +155,9 @@ def assert_it_lives(dsn: str) -> None:
         verified = pgscore("verify", "--all", "--dsn", dsn)
         assert verified.code == 0, verified.out + verified.err
         assert run_job(connection, "daily").rows == 5
+        # What was queued, and what the restored triggers queue.
+        query(connection, THERE_AND_BACK.format(3))
+        assert run_job(connection, "now").rows == 2
         for table in ("history", "versions", "parity_cases", "onnx_graphs"):
             with pytest.raises(RefusedError, match="its rows never change"), errors(), connection.cursor() as cursor:
                 cursor.execute(f"TRUNCATE pgscore.{table} CASCADE")
@@ -159,7 +169,8 @@ def assert_it_lives(dsn: str) -> None:
             assert deployed.version == (3 if name == "risk" else 4)
         assert moving(connection) == pytest.approx(answers(1), rel=1e-9)
         assert run_job(connection, "daily").updated == 5
-        assert [job.state for job in status(connection)] == ["fresh"]
+        run_job(connection, "now")
+        assert [job.state for job in status(connection)] == ["fresh", "fresh"]
         events = [(event.action, event.to_version) for event in history(connection, "churn") if event.alias == "live"]
         assert events == [
             ("promote", 1), ("promote", 2), ("promote", 3), ("rollback", 2), ("rollback", 1), ("promote", 4),

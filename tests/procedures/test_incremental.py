@@ -187,7 +187,7 @@ def test_writers_do_not_wait_for_a_run(connection: Any) -> None:
         cursor.execute("CALL pgscore.refresh('daily')")
         run(
             connection,
-            "SET lock_timeout = '2s'; UPDATE customers SET tenure = -6 WHERE id < 10; DELETE FROM customers WHERE id = 1",
+            "SET lock_timeout = '2s'; UPDATE customers SET tenure = 6 WHERE id < 9; DELETE FROM customers WHERE id = 1",
         )
         with pytest.raises(RefusedError, match="running already"):
             run_job(connection, "daily")
@@ -284,6 +284,6 @@ def test_onnx_scores_changed_rows_in_batches(connection15: Any, runtime_folder: 
     assert counts(run_job(connection15, "daily")) == (500, 0, 500, 1)
     found = fetch(
         connection15,
-        "SELECT abs(s.score - score.graph_v1(c.*)) < 1e-12, count(*) FROM scores s JOIN customers c USING (id) GROUP BY 1",
+        "SELECT abs(score - score.graph_v1(c.*)) < 1e-12, count(*) FROM scores JOIN customers c USING (id) GROUP BY 1",
     )
     assert found == [(True, N - 1)]

@@ -36,7 +36,8 @@ OBJECTS = """
     UNION ALL SELECT proname::text FROM pg_proc WHERE proname LIKE 'queue_changes_%'"""
 PARTITIONED = """
     CREATE TABLE parts (LIKE customers, PRIMARY KEY (region, id)) PARTITION BY LIST (region);
-    CREATE TABLE parts_north (note text, region text NOT NULL, id integer NOT NULL, plan text, charge float8, tenure integer);
+    CREATE TABLE parts_north (note text, region text NOT NULL, id integer NOT NULL, plan text, charge float8,
+        tenure integer);
     ALTER TABLE parts_north DROP COLUMN note;
     ALTER TABLE parts ATTACH PARTITION parts_north FOR VALUES IN ('north');
     CREATE TABLE parts_rest PARTITION OF parts DEFAULT PARTITION BY LIST (region);
@@ -76,7 +77,8 @@ def test_writes_to_partitions(connection: Any, write: str, expected: list[int | 
 @pytest.mark.parametrize(
     "change",
     [
-        "CREATE TABLE parts_west PARTITION OF parts FOR VALUES IN ('west'); INSERT INTO parts_west VALUES ('west', 9001, 1, 2, 'a')",
+        "CREATE TABLE parts_west PARTITION OF parts FOR VALUES IN ('west');"
+        " INSERT INTO parts_west VALUES ('west', 9001, 1, 2, 'a')",
         "DROP TABLE parts_south",
         "ALTER TABLE parts DETACH PARTITION parts_north; UPDATE parts_north SET tenure = -1",
     ],
@@ -138,11 +140,12 @@ def test_what_no_trigger_saw_takes_a_full_run(connection: Any) -> None:
 
 
 def test_the_first_statement_does_not_decide_the_plan_of_later_ones(connection: Any) -> None:
-    """A plan is kept from the first update of a session, of one row: with nested loops, 100,000 rows would take hours."""
+    """A plan is kept from the first update of a session, of one row: nested loops would take hours for many."""
     incremental(connection)
     run(
         connection,
-        f"INSERT INTO customers SELECT region, id + {N} * turn, tenure, charge, plan FROM customers, generate_series(1, 30) turn",
+        f"INSERT INTO customers SELECT region, id + {N} * n, tenure, charge, plan"
+        " FROM customers, generate_series(1, 30) n",
     )
     with connection, connection.cursor() as cursor:
         cursor.execute("UPDATE customers SET tenure = -1 WHERE id = 1")
@@ -153,8 +156,10 @@ def test_composite_keys_of_other_types(connection: Any) -> None:
     run(
         connection,
         """CREATE TABLE wide (
-               "Key %" varchar(20), day date, code char(3), at timestamptz, money numeric, tenure integer, charge float8, plan text, PRIMARY KEY ("Key %", day, code, at, money));
-           INSERT INTO wide SELECT 'k' || id, date '2024-01-01' + id, 'ab', now(), id / 7.0, tenure, charge, plan
+               "Key %" varchar(20), day date, code char(3), at timestamptz, money numeric,
+               tenure integer, charge float8, plan text, PRIMARY KEY ("Key %", day, code, at, money));
+           INSERT INTO wide SELECT 'k' || id, date '2024-01-01' + id, 'ab', now(), id / 7.0,
+               tenure, charge, plan
            FROM customers WHERE id < 50""",
     )
     keys = ["money", "Key %", "day", "code", "at"]
@@ -231,7 +236,7 @@ def test_the_right_to_create_triggers(connection: Any) -> None:
                 "target": "mine.scores",
                 "mode": "incremental",
             }
-            with pytest.raises(RightsError, match="may not create triggers on public[.]customers"):
+            with pytest.raises(RightsError, match=r"may not create triggers on public\.customers"):
                 create_job(analyst, "daily", **job)
             run(connection, "GRANT TRIGGER ON customers TO incremental_analyst")
             create_job(analyst, "daily", **job)

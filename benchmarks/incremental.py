@@ -1,0 +1,137 @@
+"""What an incremental refresh costs: a run beside a full run, and writers beside writers without triggers.
+
+Rounds are interleaved and the median is shown, so that a slow minute of the machine hits both alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psycopg2
+from rich.console import Console
+from sklearn.linear_model import LogisticRegression
+
+from pgscore import embedded
+from pgscore.cli.output import table
+from pgscore.compiler.load import LoadedModel
+from pgscore.procedures.deploy import deploy
+from pgscore.procedures.install import install, is_installed
+from pgscore.procedures.refresh import create_job, run_job
+
+FEATURES = [f"f{index}" for index in range(20)]
+
+
+def main() -> None:
+    """Runs the benchmark and prints its tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    with embedded.server() as dsn, contextlib.closing(psycopg2.connect(dsn)) as connection:
+        _load(connection, options.rows)
+        _runs(connection, options.rows, options.rounds)
+        _writers(connection, options.rows, options.rounds)
+
+
+def _load(connection: Any, n_rows: int) -> None:
+    rng = np.random.default_rng(0)
+    if not is_installed(connection):
+        install(connection)
+    columns = ", ".join(f"{name} float8" for name in FEATURES)
+    with connection, connection.cursor() as cursor:
+        for name in ("watched", "plain"):
+            cursor.execute(f"DROP TABLE IF EXISTS {name}, {name}_scores CASCADE")
+            cursor.execute(f"CREATE TABLE {name} (id bigint PRIMARY KEY, note integer, {columns})")
+            cursor.execute(
+                f"INSERT INTO {name} SELECT i, 0{', random()' * len(FEATURES)} FROM generate_series(1, {n_rows}) AS i"  # noqa: S608
+            )
+    _vacuum(connection, "watched", "plain")
+    x = pd.DataFrame(rng.normal(size=(2000, len(FEATURES))), columns=FEATURES)
+    fitted = LogisticRegression().fit(x, x.f0 + x.f1 > 0)
+    model = LoadedModel(fitted, Path("m.skops"), "skops", "00", {}, "LogisticRegression")
+    for name, mode in (("watched", "incremental"), ("plain", "full")):
+        deploy(connection, model, name=f"bench_{name}", table=name)
+        create_job(
+            connection,
+            f"bench_{name}",
+            model=f"bench_{name}",
+            source=name,
+            keys=["id"],
+            target=f"{name}_scores",
+            mode=mode,
+        )
+        run_job(connection, f"bench_{name}")
+    _vacuum(connection, "watched_scores", "plain_scores")
+
+
+def _vacuum(connection: Any, *tables: str) -> None:
+    with contextlib.closing(psycopg2.connect(connection.dsn)) as other:
+        other.autocommit = True
+        other.cursor().execute(f"VACUUM ANALYZE {', '.join(tables)}")
+
+
+def _seconds(connection: Any, statement: str) -> float:
+    start = time.perf_counter()
+    with connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+    return time.perf_counter() - start
+
+
+def _runs(connection: Any, n_rows: int, n_rounds: int) -> None:
+    took: dict[str, list[float]] = {"plain": [], "watched": []}
+    for turn in range(n_rounds):
+        for name, times in took.items():
+            # One row in a hundred, over the whole table.
+            _seconds(connection, f"UPDATE {name} SET f0 = random() WHERE id % 100 = {turn}")  # noqa: S608
+            result = run_job(connection, f"bench_{name}")
+            times.append(result.seconds)
+    full, incremental = (statistics.median(times) for times in took.values())
+    rows = [
+        ["full", round(full * 1000), 100.0],
+        ["incremental", round(incremental * 1000), round(incremental / full * 100, 1)],
+    ]
+    title = f"A run where 1 % of {n_rows:,} rows changed, logistic regression, median of {n_rounds} rounds"
+    Console(highlight=False).print(table(["mode", "ms", "%"], rows, title))
+
+
+def _writers(connection: Any, n_rows: int, n_rounds: int) -> None:
+    n_bulk = n_rows // 10
+    writes = {
+        f"bulk update of {n_bulk:,} rows": "UPDATE {} SET f0 = random() WHERE id % 10 = {}",
+        "the same of a column that no model reads": "UPDATE {} SET note = note + 1 WHERE id % 10 = {}",
+    }
+    rows = []
+    for what, write in writes.items():
+        took: dict[str, list[float]] = {"plain": [], "watched": []}
+        for turn in range(n_rounds):
+            for name, times in took.items():
+                _vacuum(connection, name)
+                times.append(_seconds(connection, write.format(name, turn)))
+        plain, watched = (statistics.median(times) for times in took.values())
+        rows.append(
+            [what, f"{plain * 1000:.0f} ms", f"{watched * 1000:.0f} ms", f"+{(watched / plain - 1) * 100:.0f} %"]
+        )
+    took = {"plain": [], "watched": []}
+    with contextlib.closing(psycopg2.connect(connection.dsn)) as one, one.cursor() as cursor:
+        one.autocommit = True
+        cursor.execute("SET synchronous_commit = off")
+        for turn in range(2000):
+            for name, times in took.items():
+                start = time.perf_counter()
+                cursor.execute(f"UPDATE {name} SET f0 = f0 + 1 WHERE id = {turn + 1}")  # noqa: S608
+                times.append(time.perf_counter() - start)
+    plain, watched = (statistics.median(times) * 1e6 for times in took.values())
+    rows.append(["single-row update", f"{plain:.0f} µs", f"{watched:.0f} µs", f"+{watched - plain:.0f} µs"])
+    title = f"What writers pay, {n_rows:,} rows of {len(FEATURES)} doubles, medians"
+    Console(highlight=False).print(table(["write", "without triggers", "with", "more"], rows, title))
+
+
+if __name__ == "__main__":
+    main()

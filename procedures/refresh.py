@@ -64,7 +64,7 @@ class Freshness:
 
     @property
     def fresh(self) -> bool:
-        """Whether predictions are of the current version and not too old, nothing is queued, and the last run was ok."""
+        """Whether predictions are of the current version and not too old, nothing is queued, and all went well."""
         return self.state == "fresh"
 
 

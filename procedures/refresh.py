@@ -109,7 +109,8 @@ def create_job(  # noqa: PLR0913
 
     With `mode` "incremental", triggers on `source` queue changed keys, and a run scores those (docs/refresh.md).
     A `target` without a schema goes to the first schema of the search_path; it is created where it does not exist.
-    `replace` first drops the job of that name, with the record of its runs; its table stays, and its place in pg_cron.
+    `replace` first drops the job of that name, with the record of its runs; its table stays, its place in pg_cron, and
+    where neither `outputs` nor `top` are given also those.
     `challenger` and `canary` are those of `set_challenger`, `target_lag` and `every` of `set_schedule`. `outputs` are
     further functions of the model whose answers the target holds, by suffix: "label" for score.churn_label. Raises
     NotFoundError, SignatureError, InvalidNameError, RefusedError or RightsError; nothing is changed then.
@@ -132,6 +133,13 @@ def create_job(  # noqa: PLR0913
             target = f"{quoting.ident(schema)}.{target}"
         with pinned(cursor):
             if replace:
+                if not outputs and top is None:
+                    cursor.execute(
+                        "SELECT f.outputs, f.top, f.per, f.order_by, f.keep, f.diverse, f.max_per,"
+                        " pg_catalog.to_regclass(f.eligible)::pg_catalog.oid FROM pgscore.target_form(%s) AS f",
+                        [job],
+                    )
+                    outputs, *ranking = cursor.fetchone()
                 cursor.execute("SELECT pgscore.remove_job(%s)", [job])
             cursor.execute(
                 "SELECT pgscore.create_refresh(%s, %s, %s::oid::regclass, %s::text[], %s, %s, %s, %s, %s, %s::text[],"

@@ -55,6 +55,20 @@ def test_what_the_file_does_not_say_of_a_job_stays(checkout: Checkout) -> None:
     assert (job.target_lag, job.every) == (timedelta(hours=1), timedelta(minutes=5))
 
 
+def test_what_a_job_holds_beside_the_score_stays(checkout: Checkout) -> None:
+    connection = checkout.connection
+    query(connection, "CREATE VIEW active AS SELECT * FROM customers WHERE id > 2")
+    checkout.apply(CHURN)
+    top = refresh.Top(2, per=["plan"], keep=3)
+    job = {"model": "churn", "source": "customers", "keys": ["plan", "id"], "target": "public.daily_scores"}
+    refresh.create_job(connection, "daily", **job, outputs=["label"], top=top)
+    form = query(connection, "SELECT f.* FROM pgscore.target_form('daily') AS f")
+    refresh.create_job(connection, "daily", **{**job, "source": "active"}, replace=True)
+    assert query(connection, "SELECT f.* FROM pgscore.target_form('daily') AS f") == form
+    refresh.run_job(connection, "daily")
+    assert query(connection, "SELECT DISTINCT label IS NULL FROM daily_scores_top") == [(False,)]
+
+
 def test_a_job_is_created_with_all_that_the_file_says(checkout: Checkout) -> None:
     checkout.apply(CHURN + DAILY + 'target_lag = "2 days"\nevery = "1 day"\nchallenger = "next"\ncanary = 0.5\n')
     (job,) = refresh.status(checkout.connection)

@@ -85,20 +85,22 @@ def _seconds(connection: Any, statement: str) -> float:
 
 
 def _runs(connection: Any, n_rows: int, n_rounds: int) -> None:
-    took: dict[str, list[float]] = {"plain": [], "watched": []}
-    for turn in range(n_rounds):
-        for name, times in took.items():
-            # One row in a hundred, over the whole table.
-            _seconds(connection, f"UPDATE {name} SET f0 = random() WHERE id % 100 = {turn}")  # noqa: S608
-            result = run_job(connection, f"bench_{name}")
-            times.append(result.seconds)
-    full, incremental = (statistics.median(times) for times in took.values())
-    rows = [
-        ["full", round(full * 1000), 100.0],
-        ["incremental", round(incremental * 1000), round(incremental / full * 100, 1)],
-    ]
-    title = f"A run where 1 % of {n_rows:,} rows changed, logistic regression, median of {n_rounds} rounds"
-    Console(highlight=False).print(table(["mode", "ms", "%"], rows, title))
+    hundredth = n_rows // 100
+    rows = []
+    for where, condition in (
+        ("each on a page of its own", "id % 100 = {turn}"),
+        ("side by side", "id > {turn} * {hundredth} AND id <= ({turn} + 1) * {hundredth}"),
+    ):
+        took: dict[str, list[float]] = {"plain": [], "watched": []}
+        for turn in range(n_rounds):
+            for name, times in took.items():
+                changed = condition.format(turn=turn, hundredth=hundredth)
+                _seconds(connection, f"UPDATE {name} SET f0 = random() WHERE {changed}")  # noqa: S608
+                times.append(run_job(connection, f"bench_{name}").seconds)
+        full, incremental = (statistics.median(times) * 1000 for times in took.values())
+        rows.append([where, round(full), round(incremental), round(incremental / full * 100, 1)])
+    title = f"Runs where {hundredth:,} of {n_rows:,} rows changed, logistic regression, medians of {n_rounds}"
+    Console(highlight=False, width=120).print(table(["changed rows", "full, ms", "incremental, ms", "%"], rows, title))
 
 
 def _writers(connection: Any, n_rows: int, n_rounds: int) -> None:
@@ -130,7 +132,7 @@ def _writers(connection: Any, n_rows: int, n_rounds: int) -> None:
     plain, watched = (statistics.median(times) * 1e6 for times in took.values())
     rows.append(["single-row update", f"{plain:.0f} µs", f"{watched:.0f} µs", f"+{watched - plain:.0f} µs"])
     title = f"What writers pay, {n_rows:,} rows of {len(FEATURES)} doubles, medians"
-    Console(highlight=False).print(table(["write", "without triggers", "with", "more"], rows, title))
+    Console(highlight=False, width=120).print(table(["write", "without triggers", "with", "more"], rows, title))
 
 
 if __name__ == "__main__":

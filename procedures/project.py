@@ -25,7 +25,7 @@ from .intervals import parse_interval
 from .names import JOB_BYTES, MODEL_BYTES, check_name
 
 AUTO = "auto"
-MODES = ("full",)
+MODES = ("full", "incremental")
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 """What git has in place of a large file until `git lfs pull` brings it."""

@@ -55,6 +55,18 @@ def test_what_the_file_does_not_say_of_a_job_stays(checkout: Checkout) -> None:
     assert (job.target_lag, job.every) == (timedelta(hours=1), timedelta(minutes=5))
 
 
+def test_a_job_becomes_incremental_and_full_again(checkout: Checkout) -> None:
+    queues = "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'customers'::regclass AND NOT tgisinternal"
+    checkout.apply(CHURN + DAILY)
+    (action,) = checkout.apply(CHURN + DAILY + 'mode = "incremental"\n')
+    assert str(action) == "change job daily: mode full → incremental; the record of its runs begins anew"
+    assert query(checkout.connection, queues) == [(4,)]
+    refresh.run_job(checkout.connection, "daily")
+    assert checkout.plan(CHURN + DAILY + 'mode = "incremental"\n').actions == ()
+    checkout.apply(CHURN + DAILY)
+    assert query(checkout.connection, queues) == [(0,)]
+
+
 def test_what_a_job_holds_beside_the_score_stays(checkout: Checkout) -> None:
     connection = checkout.connection
     query(connection, "CREATE VIEW active AS SELECT * FROM customers WHERE id > 2")

@@ -98,6 +98,12 @@ class OnnxModel(BaseEstimator):  # type: ignore[misc]
         """(rows, columns)."""
         return self._answer(X, ir.Method.TRANSFORM)[1]
 
+    @_has(ir.Method.DISTANCE)  # type: ignore[untyped-decorator]
+    def distance(self, X: Any) -> Values:
+        """From the nearest centre: (rows,)."""
+        values: Values = self._answer(X, ir.Method.DISTANCE)[1][:, 0]
+        return values
+
     def fetch(self, rows: Values) -> Values:
         """All that the graph gives for rows (n, n_features_in_) of numbers and texts, as doubles (n, columns).
 

@@ -290,11 +290,11 @@ class Oracle:
 
 
 def method_of(estimator: Any, name: str) -> Callable[[Any], Any]:
-    """A method of the model by name; `distance`, which scikit-learn lacks, is made of its `cluster_centers_`.
+    """A method of the model by name; `distance`, which only a graph has, is else made of the `cluster_centers_`.
 
     It is `transform(X).min(axis=1)` to the last digit: `transform` has none left next to a centre.
     """
-    if name != Method.DISTANCE.value:
+    if name != Method.DISTANCE.value or hasattr(estimator, name):
         method: Callable[[Any], Any] = getattr(estimator, name)
         return method
     return partial(_distance, estimator)

@@ -202,6 +202,7 @@ def _predictions(
         labels,
         proba=blocks.get(ir.Method.PREDICT_PROBA),
         decision=blocks.get(ir.Method.DECISION_FUNCTION),
+        distance=blocks.get(ir.Method.DISTANCE),
     )
 
 

@@ -138,7 +138,11 @@ def run(
 def _summary(it: RunResult) -> str:
     changes = f"{it.inserted:,} new, {it.updated:,} changed, {it.deleted:,} removed"
     refused = f"; {it.refused:,} have no score" if it.refused else ""
-    return f"Refreshed {it.job}: {it.rows:,} rows with version {it.version} in {it.seconds:.2f} s ({changes}{refused})"
+    steps = f"; {it.steps} steps" if it.steps > 1 else ""
+    return (
+        f"Refreshed {it.job}: {it.rows:,} rows with version {it.version} in {it.seconds:.2f} s"
+        f" ({changes}{refused}{steps})"
+    )
 
 
 def _run_due(session: Session) -> Reply:

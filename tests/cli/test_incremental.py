@@ -7,6 +7,12 @@ import pytest
 from .conftest import JOB, pgscore
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are not folded: how long a name of a folder or an age is decides nothing."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+
 def printed(*command: object) -> str:
     outcome = pgscore(*command)
     assert (outcome.code, outcome.err) == (0, ""), outcome

@@ -16,6 +16,12 @@ from pgscore.cli.openmetrics import STATES
 from .conftest import JOB, pgscore
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are not folded: how long a name of a folder or an age is decides nothing."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+
 def run(dsn: str, statement: str) -> None:
     connection = psycopg2.connect(dsn)
     with connection, connection.cursor() as cursor:

@@ -1,0 +1,188 @@
+-- Creating a refresh job: what it is given is checked, and its target made where there is none.
+--
+-- Rights are those of 31_refresh.sql, errors those of 20_functions.sql. Messages hold no values of rows.
+
+CREATE OR REPLACE FUNCTION pgscore.check_target(
+    target regclass, source regclass, key_columns text[], result text, names text[] DEFAULT '{}', types text[] DEFAULT '{}'
+)
+RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    wrong record;
+BEGIN
+    SELECT w.name, w.type, format_type(t.atttypid, t.atttypmod) AS is_now INTO wrong
+    FROM (
+        SELECT a.attname::text, format_type(a.atttypid, a.atttypmod)
+        FROM pg_attribute AS a
+        WHERE a.attrelid = source AND a.attname = ANY (key_columns)
+        UNION ALL
+        VALUES ('score', result), ('model_version', 'integer'), ('scored_at', 'timestamp with time zone')
+        UNION ALL
+        SELECT * FROM unnest(names, types)
+    ) AS w (name, type)
+    LEFT JOIN pg_attribute AS t
+        ON t.attrelid = target AND t.attname = w.name AND t.attnum > 0 AND NOT t.attisdropped
+    WHERE format_type(t.atttypid, t.atttypmod) IS DISTINCT FROM w.type
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS004',
+            MESSAGE = CASE
+                WHEN wrong.is_now IS NULL THEN format('%s has no column %I, of type %s', target, wrong.name, wrong.type)
+                ELSE format('column %I of %s is %s; it must be %s', wrong.name, target, wrong.is_now, wrong.type)
+            END,
+            HINT = 'create_refresh makes a fitting table where none of the name exists';
+    END IF;
+    PERFORM FROM pg_index AS i
+    WHERE i.indrelid = target AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
+      AND (SELECT array_agg(a.attname::text ORDER BY a.attname)
+           FROM pg_attribute AS a
+           WHERE a.attrelid = target AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1]))
+          = (SELECT array_agg(k ORDER BY k) FROM unnest(key_columns) AS k);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS004',
+            MESSAGE = format('%s has no primary key or unique index on %s', target, array_to_string(key_columns, ', '));
+    END IF;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.check_target(regclass, regclass, text[], text, text[], text[]) IS
+    'Raises unless the table can hold the predictions of a job: its keys, score, model_version, scored_at, and the columns '
+    'called names. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.create_refresh(
+    job text, model text, source regclass, keys text[], target text, alias text DEFAULT 'live', mode text DEFAULT 'full',
+    target_lag interval DEFAULT NULL, every interval DEFAULT NULL,
+    outputs text[] DEFAULT '{}', top integer DEFAULT NULL, per text[] DEFAULT NULL, order_by text DEFAULT NULL,
+    keep integer DEFAULT NULL, diverse text DEFAULT NULL, max_per integer DEFAULT NULL, eligible regclass DEFAULT NULL
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    called record;
+    place text[];
+    target_name text;
+    wrong text;
+    columns text;
+    form record;
+    names text[];
+    types text[];
+    expressions text[];
+BEGIN
+    SELECT v.* INTO STRICT called FROM pgscore.version_to_run(model, alias) AS v;
+    IF (SELECT c.relkind NOT IN ('r', 'p', 'v', 'm', 'f') FROM pg_class AS c WHERE c.oid = source) THEN
+        RAISE EXCEPTION USING ERRCODE = 'PS004', MESSAGE = format('%s is no table and no view', source);
+    END IF;
+    IF coalesce(cardinality(keys), 0) = 0 OR array_position(keys, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'PS004', MESSAGE = format('refresh job %s needs its key columns', job);
+    END IF;
+    SELECT k INTO wrong FROM unnest(keys) AS k WHERE k IN ('score', 'model_version', 'scored_at') LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS004',
+            MESSAGE = format('a key cannot be called %I, as a column of the target is', wrong),
+            HINT = 'a view over the source can give it another name';
+    END IF;
+    SELECT k INTO wrong
+    FROM unnest(keys) AS k
+    WHERE NOT EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = source AND a.attname = k AND a.attnum > 0 AND NOT a.attisdropped)
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'PS004', MESSAGE = format('%s has no column %I to be the key', source, wrong);
+    END IF;
+    BEGIN
+        place := parse_ident(target);
+    EXCEPTION WHEN invalid_parameter_value THEN
+        place := NULL;
+    END;
+    IF coalesce(cardinality(place), 0) <> 2 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS003',
+            MESSAGE = format('%L is no name for a target', target),
+            HINT = 'write schema.table, such as public.churn_scores';
+    END IF;
+    SELECT k INTO wrong FROM unnest(place) AS k WHERE octet_length(k) NOT BETWEEN 1 AND 63 LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS003',
+            MESSAGE = format('%I in the target is longer than 63 bytes', wrong),
+            HINT = 'PostgreSQL would cut it off, and two jobs could share a table';
+    END IF;
+    target_name := format('%I.%I', place[1], place[2]);
+
+    SELECT
+        ARRAY(SELECT o FROM unnest(create_refresh.outputs) AS o WHERE o <> 'score') AS outputs,
+        create_refresh.top,
+        CASE WHEN create_refresh.top IS NULL THEN create_refresh.keep ELSE coalesce(create_refresh.keep, create_refresh.top) END AS keep,
+        CASE WHEN create_refresh.top IS NULL THEN create_refresh.per ELSE coalesce(create_refresh.per, '{}') END AS per,
+        CASE WHEN create_refresh.top IS NULL THEN create_refresh.order_by ELSE coalesce(create_refresh.order_by, 'score') END AS order_by,
+        create_refresh.diverse,
+        create_refresh.max_per,
+        (SELECT format('%I.%I', n.nspname, c.relname)
+         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+         WHERE c.oid = create_refresh.eligible) AS eligible
+    INTO form;
+    IF form.top IS NOT NULL AND mode = 'incremental' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS004',
+            MESSAGE = format('refresh job %s ranks rows: a changed one can move all others of its group', job),
+            HINT = 'mode full ranks';
+    END IF;
+    PERFORM pgscore.check_target_form(job, source, keys, called, form);
+    SELECT
+        coalesce(array_agg(c.name), '{}'), coalesce(array_agg(c.type), '{}'),
+        coalesce(array_agg(format('%s AS %I', c.expression, c.place)), '{}')
+    INTO names, types, expressions
+    FROM pgscore.target_columns(source, keys, called, NULL, form) AS c;
+
+    -- Planning the query finds what else would stop a run: rights, and columns of types that do not fit.
+    EXECUTE 'EXPLAIN ' || pgscore.scoring_query(source, keys, called, NULL, expressions);
+
+    IF to_regclass(target_name) IS NULL THEN
+        IF to_regnamespace(quote_ident(place[1])) IS NULL THEN
+            EXECUTE format('CREATE SCHEMA %I', place[1]);
+        END IF;
+        SELECT string_agg(format('%I %s NOT NULL', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY k.n)
+        INTO columns
+        FROM unnest(keys) WITH ORDINALITY AS k (name, n)
+        JOIN pg_attribute AS a ON a.attrelid = source AND a.attname = k.name;
+        EXECUTE format(
+            'CREATE TABLE %s (%s, score %s, model_version integer NOT NULL, scored_at timestamptz NOT NULL%s, PRIMARY KEY (%s))',
+            target_name, columns, called.main ->> 'result',
+            (SELECT string_agg(format(', %I %s', c.name, c.type), '') FROM unnest(names, types) AS c (name, type)),
+            (SELECT string_agg(quote_ident(k), ', ' ORDER BY n) FROM unnest(keys) WITH ORDINALITY AS u (k, n)));
+        EXECUTE format('COMMENT ON TABLE %s IS %L', target_name, format('Predictions of model %s, by refresh job %s', model, job));
+    END IF;
+    PERFORM pgscore.check_target(target_name, source, keys, called.main ->> 'result', names, types);
+    PERFORM pgscore.add_job(
+        job, called.model_id, alias,
+        (SELECT format('%I.%I', n.nspname, c.relname)
+         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = source),
+        keys, target_name, mode, current_user::text);
+    PERFORM pgscore.set_schedule(job, target_lag, every);
+    IF mode = 'incremental' THEN
+        PERFORM pgscore.watch_source(job, pgscore.columns_read(called.parameters));
+    END IF;
+    IF names <> '{}' THEN
+        PERFORM pgscore.add_target_form(
+            job, form.outputs, form.top, form.keep, form.per, form.order_by, form.diverse, form.max_per, form.eligible);
+    END IF;
+    IF form.keep > form.top OR num_nonnulls(form.diverse, form.eligible) > 0 THEN
+        PERFORM pgscore.make_top_view(job, target_name, keys, form);
+    END IF;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.create_refresh(
+    text, text, regclass, text[], text, text, text, interval, interval, text[], integer, text[], text, integer, text, integer,
+    regclass) IS
+    'Creates a refresh job: the version of model that alias means scores every row of source into target (schema.table), by '
+    'the key columns. The target is created where it does not exist: the keys, score, model_version, scored_at, and a column '
+    'for each of outputs, such as label. Mode incremental puts triggers on source, and a run scores the rows that changed. '
+    'With top, only the best rows per some of the key columns, with their rank (docs/recommendations.md). target_lag '
+    'and every are those of set_schedule';

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The tests' PostgreSQL 15 with PL/Python. As root on Debian it installs what is missing; elsewhere it says what the
-# tests will skip. PGSCORE_REQUIRE_ALL=1 (as in CI) makes a missing server a failure of the tests.
+# The tests' PostgreSQL 15 with PL/Python, and systemd, which judges the units that pgscore prints. As root on Debian
+# it installs what is missing; elsewhere it says what the tests will skip. PGSCORE_REQUIRE_ALL=1 (as in CI) makes what is
+# missing a failure of the tests.
 set -euo pipefail
 
-packages=(postgresql-15 postgresql-plpython3-15 postgresql-15-cron postgresql-15-pgtap)
+packages=(postgresql-15 postgresql-plpython3-15 postgresql-15-cron postgresql-15-pgtap systemd)
 missing=()
 if command -v dpkg-query >/dev/null; then
   for package in "${packages[@]}"; do

@@ -30,13 +30,17 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-def require_debian15() -> None:
-    """Fails or skips a test that needs it where it is not here."""
-    if not servers.debian_is_complete():
-        message = "needs Debian's postgresql-15 and postgresql-plpython3-15"
+def require(is_here: bool, message: str) -> None:
+    """Skips a test whose need is not here; with PGSCORE_REQUIRE_ALL=1 it fails."""
+    if not is_here:
         if os.environ.get("PGSCORE_REQUIRE_ALL") == "1":
             pytest.fail(message)
         pytest.skip(message)
+
+
+def require_debian15() -> None:
+    """Of a test that needs Debian's server."""
+    require(servers.debian_is_complete(), "needs Debian's postgresql-15 and postgresql-plpython3-15")
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ from pgscore.procedures.schedule import (
 from pgscore.procedures.uninstall import uninstall
 
 from ..cli.conftest import pgscore
+from ..conftest import require
 from ..support.refreshing import connection18
 from ..support.tiny import query
 
@@ -128,8 +129,8 @@ def test_systemd_units() -> None:
     assert "\nOnUnitActiveSec=5400\n" in units["pgscore-daily.timer"]
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    require(shutil.which("systemd-analyze") is not None, "needs systemd-analyze, of Debian's systemd")
     program = tmp_path / "a b 5%" / "pgscore"
     program.parent.mkdir()
     program.symlink_to("/bin/true")

@@ -86,35 +86,22 @@ DECLARE
     started CONSTANT timestamptz := clock_timestamp();
     it record;
     called record;
-    result text;
     source regclass;
     target regclass;
-    same_key text;
-    keys text;
-    new_keys text;
-    is_empty boolean;
     challenger record;
     comparing boolean;
     comparison pgscore.comparisons;
-    -- What is written of a row s.
-    score text := 's.score';
-    by_version text := '$1';
-    -- Of an incremental job: whether its triggers see all, the versions that the target is to be of, which rows are not.
-    watching text;
-    by_versions text;
-    outdated text;
-    left_over bigint := 0;
-    is_partial boolean := false;
-    among text;
-    page_cost CONSTANT text := current_setting('random_page_cost');
-    reads text[];
     form record;
+    others record;
+    -- Of an incremental job: which rows this run is about.
+    changes record;
+    is_partial boolean := false;
+    page_cost CONSTANT text := current_setting('random_page_cost');
+    -- What is written of a row s of pgscore_scored.
+    score text := 's.score';
+    by_version text;
     names text[];
-    types text[];
-    places text[];
-    expressions text[];
-    changes text;
-    differs text;
+    written text[];
     segments jsonb;
 BEGIN
     SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
@@ -130,7 +117,6 @@ BEGIN
     SELECT c.* INTO challenger FROM pgscore.challenger_to_run(job) AS c WHERE c.version <> called.version;
     comparing := FOUND;
     version := called.version;
-    result := called.main ->> 'result';
     source := to_regclass(it.source);
     target := to_regclass(it.target);
     IF source IS NULL OR target IS NULL THEN
@@ -143,52 +129,27 @@ BEGIN
     END IF;
     SELECT f.* INTO STRICT form FROM pgscore.target_form(job) AS f;
     SELECT
-        coalesce(array_agg(c.name), '{}'), coalesce(array_agg(c.type), '{}'), coalesce(array_agg(c.place), '{}'),
-        coalesce(array_agg(format('%s AS %I', c.expression, c.place)), '{}'),
-        coalesce(string_agg(format(', %I = s.%I', c.name, c.place), ''), ''),
-        coalesce(string_agg(format(' OR t.%I IS DISTINCT FROM s.%I', c.name, c.place), ''), '')
-    INTO names, types, places, expressions, changes, differs
+        coalesce(array_agg(c.name), '{}') AS names, coalesce(array_agg(c.type), '{}') AS types,
+        coalesce(array_agg(c.place), '{}') AS places,
+        coalesce(array_agg(format('%s AS %I', c.expression, c.place)), '{}') AS expressions
+    INTO others
     FROM pgscore.target_columns(source, it.key_columns, called, challenger, form) AS c;
-    PERFORM pgscore.check_target(target, source, it.key_columns, result, names, types);
-    SELECT
-        string_agg(format('t.%I = s.k%s', k.name, k.n), ' AND ' ORDER BY k.n),
-        string_agg(quote_ident(k.name), ', ' ORDER BY k.n),
-        string_agg('s.k' || k.n, ', ' ORDER BY k.n)
-    INTO same_key, keys, new_keys
-    FROM unnest(it.key_columns) WITH ORDINALITY AS k (name, n);
-
+    PERFORM pgscore.check_target(target, source, it.key_columns, called.main ->> 'result', others.names, others.types);
     IF comparing THEN
         PERFORM pgscore.check_challenger(job, called, challenger);
     END IF;
+
     IF pgscore.is_incremental(job) THEN
-        by_versions := version;
-        outdated := format('r.model_version <> %s', version);
-        reads := pgscore.columns_read(called.parameters);
-        IF comparing THEN
-            reads := reads || pgscore.columns_read(challenger.parameters);
-            IF challenger.canary > 0 THEN
-                by_versions := format('%s, %s of the keys with %s', version, challenger.canary, challenger.version);
-                outdated := format(
-                    'r.model_version <> CASE WHEN %s THEN %s ELSE %s END',
-                    pgscore.canary_condition(it.model, it.key_columns, challenger.canary), challenger.version, version);
-            END IF;
-        END IF;
-        -- That the source lacks a column is said before its triggers are asked for it.
-        PERFORM pgscore.scoring_query(source, it.key_columns, called, challenger);
-        watching := pgscore.watch_source(job, reads);
-        IF watching = 'set up' THEN
+        SELECT c.* INTO STRICT changes FROM pgscore.changes_to_score(job, source, target, called, challenger) AS c;
+        IF changes.watching = 'set up' THEN
             -- Writers wait until this transaction ends: no time for more.
             SELECT 0, 0, 0, 0, 0 INTO rows_scored, rows_inserted, rows_updated, rows_deleted, rows_refused;
             run_id := pgscore.record_run(job, started, version, 0, 0, 0, 0, 0);
             RETURN;
         END IF;
-        is_partial := pgscore.stage_changes(job, it.key_columns, target, by_versions, outdated) AND watching = 'watched';
-        IF watching = 'blind' THEN
-            PERFORM pgscore.queue_everything(job);
-        END IF;
+        is_partial := changes.is_partial;
     END IF;
     IF is_partial THEN
-        among := 'pg_temp.pgscore_changed';
         -- Keys in order lead to pages in order.
         PERFORM set_config('random_page_cost', '1.1', true);
         -- The figures of a comparison are of all rows.
@@ -196,83 +157,45 @@ BEGIN
     END IF;
 
     IF comparing THEN
-        PERFORM pgscore.score_source(source, it.key_columns, called, challenger, expressions, among);
-        score := 'CASE WHEN s.canary THEN s.challenger ELSE s.score END';
-        by_version := 'CASE WHEN s.canary THEN $2 ELSE $1 END';
         comparison.challenger_version := challenger.version;
+        score := 'CASE WHEN s.canary THEN s.challenger ELSE s.score END';
+        by_version := format('CASE WHEN s.canary THEN %s ELSE %s END', challenger.version, version);
     ELSE
-        PERFORM pgscore.score_source(source, it.key_columns, called, NULL, expressions, among);
+        challenger := NULL;
+        by_version := version;
     END IF;
+    PERFORM pgscore.score_source(
+        source, it.key_columns, called, challenger, others.expressions,
+        CASE WHEN is_partial THEN 'pg_temp.pgscore_changed' END);
     EXECUTE format('SELECT count(*), count(*) FILTER (WHERE %s IS NULL) FROM pg_temp.pgscore_scored AS s', score)
     INTO rows_scored, rows_refused;
-    BEGIN
-        EXECUTE format('ALTER TABLE pg_temp.pgscore_scored ADD PRIMARY KEY (%s)', replace(new_keys, 's.', ''));
-    EXCEPTION WHEN unique_violation OR not_null_violation THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'PS002',
-            MESSAGE = format('the key (%s) of %s %s', keys, source,
-                             CASE SQLSTATE WHEN '23505' THEN 'is not unique' ELSE 'is NULL in some rows' END),
-            HINT = format('refresh job %s needs columns that identify a row', job);
-    END;
+    PERFORM pgscore.key_scored(job, source, it.key_columns);
     IF comparing AND NOT is_partial THEN
         comparison := pgscore.compare_scores(cardinality(it.key_columns), called, challenger);
     END IF;
     IF form.top IS NOT NULL THEN
         PERFORM pgscore.rank_scored(it.key_columns, score, form);
     END IF;
-    SELECT
-        keys || coalesce(string_agg(', ' || quote_ident(c.name), '' ORDER BY c.n), ''),
-        new_keys || coalesce(string_agg(', s.' || quote_ident(c.place), '' ORDER BY c.n), '')
-    INTO keys, new_keys
-    FROM unnest(names, places) WITH ORDINALITY AS c (name, place, n);
-
+    names := it.key_columns || '{score,model_version}'::text[] || others.names;
+    written := ARRAY(SELECT 's.k' || n FROM generate_series(1, cardinality(it.key_columns)) AS n)
+        || score || by_version || ARRAY(SELECT format('s.%I', p) FROM unnest(others.places) AS p);
     -- Sizes are of all rows.
     IF called.kind = 'clusterer' AND NOT is_partial THEN
-        segments := pgscore.count_segments(
-            target, same_key, score, by_version, ARRAY[version, comparison.challenger_version]);
+        segments := pgscore.count_segments(target, it.key_columns, score, by_version);
     END IF;
 
-    EXECUTE format('SELECT NOT EXISTS (SELECT FROM %s)', target) INTO is_empty;
-    rows_deleted := 0;
-    rows_updated := 0;
-    IF NOT is_empty THEN
-        EXECUTE CASE
-            WHEN is_partial THEN format(
-                'DELETE FROM %s AS t USING pg_temp.pgscore_changed AS s '
-                'WHERE %s AND NOT EXISTS (SELECT FROM pg_temp.pgscore_scored AS o WHERE (%s) = (%s))',
-                target, same_key, new_keys, replace(new_keys, 's.', 'o.'))
-            ELSE format(
-                'DELETE FROM %s AS t WHERE NOT EXISTS (SELECT FROM pg_temp.pgscore_scored AS s WHERE %s)', target, same_key)
-        END;
-        GET DIAGNOSTICS rows_deleted = ROW_COUNT;
-        EXECUTE format(
-            'UPDATE %1$s AS t SET score = %3$s, model_version = %4$s, scored_at = now()%5$s FROM pg_temp.pgscore_scored AS s '
-            'WHERE %2$s AND (t.score IS DISTINCT FROM %3$s OR t.model_version IS DISTINCT FROM %4$s%6$s)',
-            target, same_key, score, by_version, changes, differs)
-        USING version, comparison.challenger_version;
-        GET DIAGNOSTICS rows_updated = ROW_COUNT;
-    END IF;
-    EXECUTE format(
-        'INSERT INTO %s (%s, score, model_version, scored_at) SELECT %s, %s, %s, now() FROM pg_temp.pgscore_scored AS s %s',
-        target, keys, new_keys, score, by_version,
-        CASE WHEN NOT is_empty THEN format('WHERE NOT EXISTS (SELECT FROM %s AS t WHERE %s)', target, same_key) END)
-    USING version, comparison.challenger_version;
-    GET DIAGNOSTICS rows_inserted = ROW_COUNT;
+    SELECT w.* INTO STRICT rows_inserted, rows_updated, rows_deleted
+    FROM pgscore.write_difference(target, cardinality(it.key_columns), names, written, is_partial) AS w;
     DROP TABLE pg_temp.pgscore_scored;
+
     run_id := pgscore.record_run(
         job, started, version, rows_scored, rows_inserted, rows_updated, rows_deleted, rows_refused);
     IF segments IS NOT NULL THEN
         PERFORM pgscore.record_segments(job, run_id, segments);
     END IF;
-    IF by_versions IS NOT NULL THEN
-        IF is_partial THEN
-            DROP TABLE pg_temp.pgscore_changed;
-            PERFORM set_config('random_page_cost', page_cost, true);
-            IF (SELECT q.scored_with IS DISTINCT FROM by_versions FROM pgscore.queue_of(job) AS q) THEN
-                EXECUTE format('SELECT count(*) FROM %s AS r WHERE %s', target, outdated) INTO left_over;
-            END IF;
-        END IF;
-        PERFORM pgscore.record_scored(job, CASE WHEN left_over = 0 THEN by_versions END, left_over);
+    IF changes IS NOT NULL THEN
+        PERFORM set_config('random_page_cost', page_cost, true);
+        PERFORM pgscore.changes_scored(job, target, changes);
     END IF;
     IF comparing AND NOT is_partial THEN
         comparison.run_id := run_id;

@@ -153,6 +153,65 @@ COMMENT ON FUNCTION pgscore.stage_changes(text, text[], regclass, text, text) IS
     'r of the target of which the condition outdated holds, those scored last first. False, and to be left alone: any row may '
     'have changed. Part of refresh';
 
+CREATE OR REPLACE FUNCTION pgscore.changes_to_score(job text, source regclass, target regclass, called record, challenger record)
+RETURNS TABLE (watching text, is_partial boolean, by_versions text, outdated text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    it record;
+    reads text[] := pgscore.columns_read(called.parameters);
+BEGIN
+    SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
+    by_versions := called.version;
+    outdated := format('r.model_version <> %s', called.version);
+    IF challenger IS NOT NULL THEN
+        reads := reads || pgscore.columns_read(challenger.parameters);
+        IF challenger.canary > 0 THEN
+            by_versions := format('%s, %s of the keys with %s', called.version, challenger.canary, challenger.version);
+            outdated := format(
+                'r.model_version <> CASE WHEN %s THEN %s ELSE %s END',
+                pgscore.canary_condition(it.model, it.key_columns, challenger.canary), challenger.version, called.version);
+        END IF;
+    END IF;
+    -- That the source lacks a column is said before its triggers are asked for it.
+    PERFORM pgscore.scoring_query(source, it.key_columns, called, challenger);
+    watching := pgscore.watch_source(job, reads);
+    is_partial := false;
+    IF watching <> 'set up' THEN
+        is_partial := pgscore.stage_changes(job, it.key_columns, target, by_versions, outdated) AND watching = 'watched';
+    END IF;
+    IF watching = 'blind' THEN
+        PERFORM pgscore.queue_everything(job);
+    END IF;
+    RETURN NEXT;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.changes_to_score(text, regclass, regclass, record, record) IS
+    'What a run of an incremental job is about. watching is of watch_source. is_partial: of the keys in the temporary table '
+    'pgscore_changed, else of all rows. by_versions: what the target is to be scored with; outdated: the condition for rows r '
+    'of the target that are not. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.changes_scored(job text, target regclass, changes record)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    left_over bigint := 0;
+BEGIN
+    IF changes.is_partial THEN
+        DROP TABLE pg_temp.pgscore_changed;
+        IF (SELECT q.scored_with IS DISTINCT FROM changes.by_versions FROM pgscore.queue_of(job) AS q) THEN
+            EXECUTE format('SELECT count(*) FROM %s AS r WHERE %s', target, changes.outdated) INTO left_over;
+        END IF;
+    END IF;
+    PERFORM pgscore.record_scored(job, CASE WHEN left_over = 0 THEN changes.by_versions END, left_over);
+END
+$function$;
+COMMENT ON FUNCTION pgscore.changes_scored(text, regclass, record) IS
+    'Writes down how far a run of an incremental job, with these changes_to_score, brought the target. Part of refresh';
+
 CREATE OR REPLACE FUNCTION pgscore.refresh_unfinished(job text)
 RETURNS boolean
 LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY INVOKER

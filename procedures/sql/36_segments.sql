@@ -23,7 +23,7 @@ COMMENT ON COLUMN pgscore.segments.stayed IS 'Those that the same version had pu
 COMMENT ON COLUMN pgscore.segments.moved_in IS
     'Those that the same version had put into another one; the others are new, or were of another version';
 
-CREATE OR REPLACE FUNCTION pgscore.count_segments(target regclass, same_key text, score text, by_version text, versions integer[])
+CREATE OR REPLACE FUNCTION pgscore.count_segments(target regclass, key_columns text[], score text, by_version text)
 RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -45,13 +45,15 @@ BEGIN
             WHERE %1$s IS NOT NULL
             GROUP BY 1
         ) AS c
-        $counts$, score, target, same_key, by_version)
-    INTO counts
-    USING versions[1], versions[2];
+        $counts$, score, target,
+        (SELECT string_agg(format('t.%I = s.k%s', k.name, k.n), ' AND ' ORDER BY k.n)
+         FROM unnest(key_columns) WITH ORDINALITY AS k (name, n)),
+        by_version)
+    INTO counts;
     RETURN coalesce(counts, '[]');
 END
 $function$;
-COMMENT ON FUNCTION pgscore.count_segments(regclass, text, text, text, integer[]) IS
+COMMENT ON FUNCTION pgscore.count_segments(regclass, text[], text, text) IS
     'The rows of pgscore.segments for what is scored and not yet written. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.record_segments(job text, run_id bigint, segments jsonb)

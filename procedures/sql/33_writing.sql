@@ -1,0 +1,76 @@
+-- How a run writes what it scored: pg_temp.pgscore_scored, with the keys as k1, k2, …
+--
+-- names are columns of the target, written SQL of each for the row s of pgscore_scored; the first n_keys are the key.
+--
+-- All of it runs as the caller of refresh.
+
+CREATE OR REPLACE FUNCTION pgscore.key_scored(job text, source regclass, key_columns text[])
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    EXECUTE format(
+        'ALTER TABLE pg_temp.pgscore_scored ADD PRIMARY KEY (%s)',
+        (SELECT string_agg('k' || n, ', ' ORDER BY n) FROM generate_series(1, cardinality(key_columns)) AS n));
+EXCEPTION WHEN unique_violation OR not_null_violation THEN
+    RAISE EXCEPTION USING
+        ERRCODE = 'PS002',
+        MESSAGE = format('the key (%s) of %s %s',
+                         (SELECT string_agg(quote_ident(k), ', ' ORDER BY n) FROM unnest(key_columns) WITH ORDINALITY AS u (k, n)),
+                         source, CASE SQLSTATE WHEN '23505' THEN 'is not unique' ELSE 'is NULL in some rows' END),
+        HINT = format('refresh job %s needs columns that identify a row', job);
+END
+$function$;
+COMMENT ON FUNCTION pgscore.key_scored(text, regclass, text[]) IS
+    'Gives the temporary table pgscore_scored its primary key; raises where the key columns of the source are none. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.write_difference(
+    target regclass, n_keys integer, names text[], written text[], is_partial boolean,
+    OUT inserted bigint, OUT updated bigint, OUT deleted bigint
+)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    same_key text;
+    changes text;
+    differs text;
+    is_empty boolean;
+BEGIN
+    SELECT
+        string_agg(format('t.%I = %s', c.name, c.value), ' AND ' ORDER BY c.n) FILTER (WHERE c.n <= n_keys),
+        string_agg(format('%I = %s', c.name, c.value), ', ' ORDER BY c.n) FILTER (WHERE c.n > n_keys),
+        string_agg(format('t.%I IS DISTINCT FROM %s', c.name, c.value), ' OR ' ORDER BY c.n) FILTER (WHERE c.n > n_keys)
+    INTO same_key, changes, differs
+    FROM unnest(names, written) WITH ORDINALITY AS c (name, value, n);
+    EXECUTE format('SELECT NOT EXISTS (SELECT FROM %s)', target) INTO is_empty;
+    deleted := 0;
+    updated := 0;
+    IF NOT is_empty THEN
+        EXECUTE CASE
+            WHEN is_partial THEN format(
+                'DELETE FROM %s AS t USING pg_temp.pgscore_changed AS s '
+                'WHERE %s AND NOT EXISTS (SELECT FROM pg_temp.pgscore_scored AS o WHERE (%s) = (%s))',
+                target, same_key, array_to_string(written[:n_keys], ', '),
+                replace(array_to_string(written[:n_keys], ', '), 's.', 'o.'))
+            ELSE format(
+                'DELETE FROM %s AS t WHERE NOT EXISTS (SELECT FROM pg_temp.pgscore_scored AS s WHERE %s)', target, same_key)
+        END;
+        GET DIAGNOSTICS deleted = ROW_COUNT;
+        EXECUTE format(
+            'UPDATE %s AS t SET %s, scored_at = now() FROM pg_temp.pgscore_scored AS s WHERE %s AND (%s)',
+            target, changes, same_key, differs);
+        GET DIAGNOSTICS updated = ROW_COUNT;
+    END IF;
+    EXECUTE format(
+        'INSERT INTO %s (%s, scored_at) SELECT %s, now() FROM pg_temp.pgscore_scored AS s %s',
+        target, (SELECT string_agg(quote_ident(c.name), ', ' ORDER BY c.n) FROM unnest(names) WITH ORDINALITY AS c (name, n)),
+        array_to_string(written, ', '),
+        CASE WHEN NOT is_empty THEN format('WHERE NOT EXISTS (SELECT FROM %s AS t WHERE %s)', target, same_key) END);
+    GET DIAGNOSTICS inserted = ROW_COUNT;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.write_difference(regclass, integer, text[], text[], boolean) IS
+    'Writes what is scored, where it differs, into the target, and deletes the keys that the source has no more: of all rows, '
+    'or of those with a key in the temporary table pgscore_changed. Part of refresh';

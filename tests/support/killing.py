@@ -9,16 +9,20 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import psycopg2.extensions
 
 from pgscore.cli import run
+from pgscore.procedures.connection import connect
 
 from .servers import DEBIAN, Server
+from .tiny import query
 
 # Forked from a process that has imported it all: a child is there in some milliseconds.
 _FORKS = multiprocessing.get_context("forkserver")
@@ -62,6 +66,72 @@ def _command(arguments: list[str], errors: Path, statements: int | None) -> None
         os.dup2(file.fileno(), 2)
         os.dup2(nothing.fileno(), 1)
         sys.exit(run(arguments))
+
+
+@dataclass
+class Commands:
+    """Commands on one database, each in a process of its own; to be killed, with what works for it."""
+
+    server: Server
+    dsn: str
+    folder: Path
+    connection: Any
+    """Lives as long as the server."""
+
+    def start(self, *arguments: str, statements: int | None = None) -> BaseProcess:
+        address = ["--dsn", f"{self.dsn}&application_name=victim"]
+        return started([*arguments, *address], self.errors, statements)
+
+    @property
+    def errors(self) -> Path:
+        return self.folder / "stderr"
+
+    def complete(self, *arguments: str) -> float:
+        """Runs a command to its end, which must be good; the seconds that it took."""
+        begun = time.perf_counter()
+        process = self.start(*arguments)
+        process.join(60)
+        assert process.exitcode == 0, self.errors.read_text()
+        return time.perf_counter() - begun
+
+    def kill(self, what: str, after: float, *arguments: str) -> None:
+        """Starts a command, and kills it, its backend, or the server under it, so many seconds later.
+
+        When this returns, nothing works for it any more.
+        """
+        process = self.start(*arguments)
+        time.sleep(after)
+        if what == "client":
+            process.kill()
+        elif what == "server":
+            kill_postmaster(self.server)
+        else:
+            for backend in self.backends()[:1]:
+                os.kill(backend, signal.SIGKILL)
+        process.join(60)
+        if what != "client":
+            wait_until_back(self.dsn)
+            self.connection.close()
+            self.connection = connect(self.dsn)
+            if process.exitcode != 0:
+                said = self.errors.read_text()
+                assert (process.exitcode, said.count("\n")) == (3, 1), said
+        self.wait()
+
+    def wait(self) -> None:
+        """Until nothing in the server works for a command."""
+        while self.backends():
+            time.sleep(0.01)
+
+    def backends(self) -> list[int]:
+        """The processes in the server that work for a command."""
+        return [
+            pid
+            for (pid,) in query(
+                self.connection,
+                "SELECT pid FROM pg_stat_activity WHERE application_name = 'victim' ORDER BY backend_start",
+            )
+        ]
 
 
 def kill_postmaster(server: Server) -> None:

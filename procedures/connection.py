@@ -113,6 +113,20 @@ def transaction(connection: Connection) -> Iterator[Any]:
 
 
 @contextmanager
+def autocommit(connection: Connection) -> Iterator[Any]:
+    """A cursor outside of transactions, for procedures that commit; the transaction that is open is committed."""
+    connection.commit()
+    before = connection.autocommit
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            yield cursor
+    finally:
+        if not connection.closed:
+            connection.autocommit = before
+
+
+@contextmanager
 def pinned(cursor: Any) -> Iterator[None]:
     """Names, operators too, are looked up in pg_catalog alone, whatever schemas the session's search_path begins with.
 

@@ -306,7 +306,7 @@ def _pg_cron(_connection: Connection, cursor: Any) -> Iterator[Answer]:
     home = cursor.fetchone()
     outside = "with cron or systemd: `pgscore schedule JOB --print cron`"
     if home is not None and home[0] != home[1]:
-        job = "$$CALL pgscore.refresh('JOB')$$"
+        job = "$$CALL pgscore.run_job('JOB')$$"
         advice = f"there: SELECT cron.schedule_in_database('NAME', '0 4 * * *', {job}, '{home[1]}')"
         yield State.NOTE, f"pg_cron runs in database {home[0]}", advice
     elif available:

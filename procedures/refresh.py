@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ import psycopg2
 from pgscore import quoting
 from pgscore.errors import NotFoundError, PgscoreError
 
-from .connection import Connection, errors, pinned, transaction, translate
+from .connection import Connection, autocommit, errors, pinned, transaction, translate
 
 
 @dataclass(frozen=True)
@@ -158,60 +157,45 @@ def run_job(
     full: bool = False,
     backfill_rows: int | None = None,
 ) -> RunResult:
-    """Runs a job, each step in its own transaction. A failure is recorded, keeps the old predictions, and is raised.
+    """Runs a job, each step in its own transaction; what is open on the connection is committed first.
 
-    An incremental job takes several steps where rows are of an old version, up to `backfill_rows` in each; `full`
-    has it score every row, whatever is queued. Raises NotFoundError for the job, its source or its target, and
-    RefusedError while another run of it is going on, or for `full` of a job that is not incremental.
+    A failure is recorded, keeps the old predictions, and is raised. An incremental job takes several steps where rows
+    are of an old version, up to `backfill_rows` in each; `full` has it score every row, whatever is queued. Raises
+    NotFoundError for the job, its source or its target, and RefusedError while another run of it is going on, or for
+    `full` of a job that is not incremental.
     """
-    begun = time.perf_counter()
     if full:
         with transaction(connection) as cursor, pinned(cursor):
             cursor.execute("SELECT pgscore.queue_everything(%s)", [job])
     progress(f"scoring and writing {job}")
-    done, unfinished = _step(connection, job, backfill_rows)
-    while unfinished:
-        progress(f"scoring and writing {job}, step {done.steps + 1}")
-        step, unfinished = _step(connection, job, backfill_rows)
-        done = dataclasses.replace(
-            step,
-            rows=done.rows + step.rows,
-            inserted=done.inserted + step.inserted,
-            updated=done.updated + step.updated,
-            deleted=done.deleted + step.deleted,
-            refused=done.refused + step.refused,
-            steps=done.steps + 1,
-        )
-    return dataclasses.replace(done, seconds=time.perf_counter() - begun)
-
-
-def _step(connection: Connection, job: str, backfill_rows: int | None) -> tuple[RunResult, bool]:
-    """One call of pgscore.refresh, and whether another is to follow."""
     started = datetime.now(UTC)
     begun = time.perf_counter()
     with errors():
         try:
-            with connection, connection.cursor() as cursor:
-                if backfill_rows is not None:
-                    cursor.execute(
-                        "SELECT pg_catalog.set_config('pgscore.backfill_rows', %s, true)", [str(backfill_rows)]
-                    )
-                cursor.execute("CALL pgscore.refresh(%s)", [job])
-                run_id, version, rows, inserted, updated, deleted, refused = cursor.fetchone()
-                cursor.execute("SELECT pgscore.refresh_unfinished(%s)", [job])
-                (unfinished,) = cursor.fetchone()
-            seconds = time.perf_counter() - begun
-            return RunResult(job, run_id, version, rows, inserted, updated, deleted, refused, seconds), unfinished
+            with autocommit(connection) as cursor:
+                cursor.execute("CALL pgscore.run_job(%s, %s)", [job, backfill_rows])
+                run_id, version, rows, inserted, updated, deleted, refused, steps = cursor.fetchone()
         except psycopg2.Error as error:
             raised = translate(error, f"refresh job {job}")
-            if not connection.closed and not never_began(error):
+            if not connection.closed and not never_began(error) and not _is_recorded(error):
                 _record_failure(connection, job, started, raised)
             raise raised from error
+    seconds = time.perf_counter() - begun
+    return RunResult(job, run_id, version, rows, inserted, updated, deleted, refused, seconds, steps)
 
 
 def never_began(error: BaseException | None) -> bool:
     """Whether the server said that the job is unknown, not the user's, or running already: then there was no run."""
-    return isinstance(error, psycopg2.Error) and (error.diag.schema_name, error.diag.table_name) == ("pgscore", "jobs")
+    return _is_about(error, "jobs")
+
+
+def _is_recorded(error: psycopg2.Error) -> bool:
+    """Whether pgscore.run_job has written the failure down."""
+    return _is_about(error, "runs")
+
+
+def _is_about(error: BaseException | None, table: str) -> bool:
+    return isinstance(error, psycopg2.Error) and (error.diag.schema_name, error.diag.table_name) == ("pgscore", table)
 
 
 def _record_failure(connection: Connection, job: str, started: datetime, raised: PgscoreError) -> None:
@@ -229,7 +213,7 @@ def list_jobs(connection: Connection) -> list[Freshness]:
 def status(connection: Connection) -> list[Freshness]:
     """How fresh each job's predictions are, by name of the job.
 
-    A run from psql that fails leaves no trace but, where it was pg_cron's, there: it counts as the last run.
+    A run that left no trace but in pg_cron, such as one that it could not begin, counts as the last run.
     """
     with transaction(connection) as cursor, pinned(cursor):
         cursor.execute(
@@ -249,7 +233,7 @@ def status(connection: Connection) -> list[Freshness]:
 
 def _with_failure(job: Freshness, at: datetime | None, message: str) -> Freshness:
     """The job, failed unless a good run came after; where pg_cron could not even connect, it gives no time."""
-    if at is not None and at < (job.refreshed_at or job.created_at):
+    if job.state == "failed" or (at is not None and at < (job.refreshed_at or job.created_at)):
         return job
     return replace(job, state="failed", error=f"pg_cron: {message}")
 

@@ -157,7 +157,9 @@ def _roles_to_drop(cursor: Any, state: State) -> tuple[list[str], list[str]]:
     return dropped, notes
 
 
-_REFRESHES = re.compile(r"\s*CALL\s+pgscore\.refresh\s*\(\s*(job\s*=>\s*)?'[^']*'\s*\)\s*;?\s*", re.IGNORECASE)
+_REFRESHES = re.compile(
+    r"\s*CALL\s+pgscore\.(refresh|run_job)\s*\(\s*(job\s*=>\s*)?'[^']*'\s*\)\s*;?\s*", re.IGNORECASE
+)
 _MENTIONS = re.compile(r'\b"?(pgscore|score)"?\s*\.', re.IGNORECASE)
 
 

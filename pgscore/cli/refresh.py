@@ -43,7 +43,7 @@ BackfillRows = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Adds this group to the application."""
-    jobs = typer.Typer(help="Jobs that fill prediction tables. From psql: CALL pgscore.refresh('JOB').")
+    jobs = typer.Typer(help="Jobs that fill prediction tables. From psql: CALL pgscore.run_job('JOB').")
     for name, function in (
         ("create", create),
         ("run", run),

@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS pgscore.jobs (
 );
 COMMENT ON TABLE pgscore.jobs IS 'Refresh jobs: which model scores which source into which target';
 COMMENT ON COLUMN pgscore.jobs.job_id IS 'Key';
-COMMENT ON COLUMN pgscore.jobs.name IS 'The name that CALL pgscore.refresh takes';
+COMMENT ON COLUMN pgscore.jobs.name IS 'The name that CALL pgscore.run_job takes';
 COMMENT ON COLUMN pgscore.jobs.model_id IS 'The model';
 COMMENT ON COLUMN pgscore.jobs.alias IS 'Each run uses the version that this alias of the model points to when it begins';
 COMMENT ON COLUMN pgscore.jobs.source IS 'The table or view that is scored, qualified and quoted';
@@ -215,6 +215,35 @@ $function$;
 COMMENT ON FUNCTION pgscore.job_of(text) IS
     'The refresh job, for members of the role that created it (and of pgscore''s owner). Part of refresh';
 
+CREATE OR REPLACE FUNCTION pgscore.lock_job(job text, last_run bigint DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    it record;
+BEGIN
+    SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
+    IF NOT pg_try_advisory_xact_lock(hashtext('pgscore.refresh'), it.job_id) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS002',
+            MESSAGE = format('refresh job %s is running already', job),
+            HINT = 'wait for it to end',
+            SCHEMA = 'pgscore', TABLE = 'jobs';
+    END IF;
+    IF EXISTS (SELECT FROM pgscore.runs AS r WHERE r.job_id = it.job_id AND r.run_id > last_run AND r.state = 'done') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS002',
+            MESSAGE = format('another run of refresh job %s came between two steps of this one', job),
+            HINT = 'what this one wrote stays, and the other goes on from there',
+            SCHEMA = 'pgscore', TABLE = 'jobs';
+    END IF;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.lock_job(text, bigint) IS
+    'Keeps other runs of a refresh job away until the end of the transaction; raises where one is going on, or was done since '
+    'the run last_run. Part of refresh';
+
 CREATE OR REPLACE FUNCTION pgscore.add_job(
     job text, model_id integer, alias text, source text, key_columns text[], target text, mode text, owner text
 )
@@ -274,6 +303,28 @@ $function$;
 COMMENT ON FUNCTION pgscore.record_run(
     text, timestamptz, integer, bigint, bigint, bigint, bigint, bigint, text) IS
     'Writes down a run of a refresh job; with an error, a failed one. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.without_values(message text)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT regexp_replace(split_part(message, E'\n', 1), '(:|value) ".*', '\1 …')
+$function$;
+COMMENT ON FUNCTION pgscore.without_values(text) IS
+    'The first line of an error message, and not what PostgreSQL quotes in it: it may be the value of a row';
+
+CREATE OR REPLACE FUNCTION pgscore.error_to_record(state text, message text, hint text)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT CASE
+        WHEN state ~ '^PS' THEN concat_ws('; ', message, nullif(hint, ''))
+        ELSE format('%s (SQLSTATE %s)', pgscore.without_values(message), state)
+    END
+$function$;
+COMMENT ON FUNCTION pgscore.error_to_record(text, text, text) IS 'What pgscore.runs keeps of an error. Part of run_job';
 
 CREATE OR REPLACE FUNCTION pgscore.remove_job(job text)
 RETURNS void

@@ -1,10 +1,10 @@
 -- Refresh: jobs that keep a prediction table in step with its source. They work from psql alone:
 --
 --   SELECT pgscore.create_refresh('churn_daily', 'churn', 'customers', '{customer_id}', 'public.churn_scores');
---   CALL pgscore.refresh('churn_daily');
+--   CALL pgscore.run_job('churn_daily');
 --   SELECT * FROM pgscore.freshness;
 --
--- A run is one transaction. It scores the source from one snapshot into a temporary table, then writes the difference:
+-- run_job (32_run_job.sql) calls refresh, which is one transaction, and the caller's. It scores the source from one snapshot into a temporary table, then writes the difference:
 -- readers see the old predictions until all new ones are there, wait for nothing, and what depends on the target stays.
 -- A run that fails leaves the target as it was.
 --
@@ -104,14 +104,8 @@ DECLARE
     written text[];
     segments jsonb;
 BEGIN
+    PERFORM pgscore.lock_job(job);
     SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
-    IF NOT pg_try_advisory_xact_lock(hashtext('pgscore.refresh'), it.job_id) THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'PS002',
-            MESSAGE = format('refresh job %s is running already', job),
-            HINT = 'wait for it to end',
-            SCHEMA = 'pgscore', TABLE = 'jobs';
-    END IF;
     -- Versions are looked up once, and their own functions are called: a promote meanwhile changes nothing in this run.
     SELECT v.* INTO STRICT called FROM pgscore.version_to_run(it.model, it.alias) AS v;
     SELECT c.* INTO challenger FROM pgscore.challenger_to_run(job) AS c WHERE c.version <> called.version;
@@ -204,7 +198,7 @@ BEGIN
 END
 $procedure$;
 COMMENT ON PROCEDURE pgscore.refresh(text, bigint, integer, bigint, bigint, bigint, bigint, bigint) IS
-    'Runs a refresh job: CALL pgscore.refresh(''churn_daily''). Scores every row of its source and writes what changed to '
+    'One step of a refresh job, in the transaction of the caller; run_job does them all. Scores every row of its source and writes what changed to '
     'its target; gives what it did, as in pgscore.runs. A row that the model refuses keeps its key, with score NULL';
 
 CREATE OR REPLACE VIEW pgscore.freshness WITH (security_barrier) AS

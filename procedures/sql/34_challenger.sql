@@ -2,7 +2,7 @@
 --
 --   SELECT pgscore.promote('churn', 2, 'challenger');
 --   SELECT pgscore.set_challenger('churn_daily', 'challenger', 0.1);
---   CALL pgscore.refresh('churn_daily');
+--   CALL pgscore.run_job('churn_daily');
 --   SELECT * FROM pgscore.challenger_overview;
 --
 -- "live" is the version that the job's own alias points to, whatever the alias is called.

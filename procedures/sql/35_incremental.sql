@@ -1,8 +1,7 @@
 -- Runs of incremental refresh jobs: which keys a run scores, and the triggers that tell.
 --
 --   SELECT pgscore.create_refresh('churn_now', 'churn', 'customers', '{customer_id}', 'public.churn_scores', mode => 'incremental');
---   CALL pgscore.refresh('churn_now');
---   SELECT pgscore.refresh_unfinished('churn_now');
+--   CALL pgscore.run_job('churn_now');
 --
 -- A run is one step, in one transaction: it takes what is queued, adds rows of an old version (a promote leaves the whole
 -- target to be scored anew, pgscore.backfill_rows of it in each step), reads those rows of the source and writes them. It
@@ -221,4 +220,4 @@ AS $function$
 $function$;
 COMMENT ON FUNCTION pgscore.refresh_unfinished(text) IS
     'Whether the last run of an incremental job was one step of several: more rows are of an old version, or its triggers were '
-    'just made. `pgscore refresh run` goes on until this is false';
+    'just made. run_job goes on until this is false';

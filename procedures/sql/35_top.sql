@@ -3,7 +3,7 @@
 --
 --   SELECT pgscore.create_refresh('recs', 'click', 'candidates', '{user_id,item_id}', 'predictions.recs',
 --                                 top => 10, per => '{user_id}');
---   CALL pgscore.refresh('recs');
+--   CALL pgscore.run_job('recs');
 --   SELECT item_id FROM predictions.recs WHERE user_id = 7 ORDER BY rank;
 --
 -- Rights are those of 31_refresh.sql, errors those of 20_functions.sql. Messages hold no values of rows.

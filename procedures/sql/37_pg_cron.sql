@@ -6,8 +6,8 @@
 --
 -- pg_cron runs a job as the role that scheduled it, so all here is done as the caller. It shows a role its own jobs and runs.
 --
--- A run that fails under CALL pgscore.refresh is rolled back, with the row that it would have in pgscore.runs: what pg_cron
--- wrote down is the only trace.
+-- run_job writes its failures down. What pg_cron wrote is the only trace where it could not begin, or its session ended, and
+-- of CALL pgscore.refresh, which is rolled back with the row that it would have in pgscore.runs.
 --
 -- Errors are those of 20_functions.sql.
 
@@ -50,7 +50,7 @@ BEGIN
             MESSAGE = format('pg_cron is not in database %s, or role %s may not use it', current_database(), current_user),
             HINT = '`pgscore doctor` says which; `pgscore schedule --print cron` shows how to do without';
     END IF;
-    RETURN cron.schedule(pgscore.cron_name(job), cron, format('CALL pgscore.refresh(%L)', job));
+    RETURN cron.schedule(pgscore.cron_name(job), cron, format('CALL pgscore.run_job(%L)', job));
 EXCEPTION WHEN invalid_parameter_value THEN
     RAISE EXCEPTION USING
         ERRCODE = 'PS003',
@@ -112,12 +112,12 @@ BEGIN
     RETURN QUERY
     SELECT DISTINCT ON (called.job)
         called.job, d.start_time, d.status,
-        -- The first line, and not what a message of PostgreSQL's quotes: it may be the value of a row.
-        CASE WHEN d.status = 'failed' THEN coalesce(nullif(regexp_replace(regexp_replace(
-            split_part(d.return_message, E'\n', 1), '^ERROR:\s*', ''), '(:|value) ".*', '\1 …'), ''), 'no message') END
+        CASE WHEN d.status = 'failed' THEN
+            coalesce(nullif(pgscore.without_values(regexp_replace(d.return_message, '^ERROR:\s*', '')), ''), 'no message')
+        END
     FROM cron.job_run_details AS d
     CROSS JOIN LATERAL (
-        SELECT substring(d.command FROM '(?i)^\s*CALL\s+pgscore\.refresh\s*\(\s*(?:job\s*=>\s*)?''([^'']*)''\s*\)\s*;?\s*$')
+        SELECT substring(d.command FROM '(?i)^\s*CALL\s+pgscore\.(?:refresh|run_job)\s*\(\s*(?:job\s*=>\s*)?''([^'']*)''\s*\)\s*;?\s*$')
     ) AS called (job)
     WHERE d.database = current_database() AND called.job IS NOT NULL AND d.status IN ('succeeded', 'failed')
     ORDER BY called.job, d.runid DESC;

@@ -39,7 +39,7 @@ BEGIN
             pgscore.resolve(text),
             pgscore.warm_up(text), pgscore.functions_to_warm(text)
         TO pgscore_scorer;
-        GRANT EXECUTE ON PROCEDURE pgscore.refresh, pgscore.recommend TO pgscore_scorer;
+        GRANT EXECUTE ON PROCEDURE pgscore.refresh, pgscore.run_job, pgscore.recommend TO pgscore_scorer;
         GRANT EXECUTE ON FUNCTION
             pgscore.create_refresh,
             pgscore.drop_refresh,
@@ -57,9 +57,13 @@ BEGIN
             pgscore.remove_job,
             pgscore.can_read_cron,
             pgscore.cron_name,
+            pgscore.without_values,
             -- The parts of refresh, which runs as its caller.
             pgscore.version_to_run,
             pgscore.job_of,
+            pgscore.lock_job,
+            pgscore.no_commit_message,
+            pgscore.error_to_record,
             pgscore.add_job,
             pgscore.record_run,
             pgscore.score_expression,
@@ -116,7 +120,7 @@ BEGIN
             -- For doctor.
             pgscore.calls_version, pgscore.functions_named, pgscore.function_names,
             -- For status.
-            pgscore.prediction_ages, pgscore.cron_runs, pgscore.can_read_cron
+            pgscore.prediction_ages, pgscore.cron_runs, pgscore.can_read_cron, pgscore.without_values
         TO pgscore_promoter;
         GRANT SELECT ON
             pgscore.model_overview,
@@ -153,7 +157,7 @@ BEGIN
             -- For doctor.
             pgscore.calls_version, pgscore.functions_named, pgscore.function_names,
             -- For status.
-            pgscore.prediction_ages, pgscore.cron_runs, pgscore.can_read_cron
+            pgscore.prediction_ages, pgscore.cron_runs, pgscore.can_read_cron, pgscore.without_values
         TO pgscore_deployer;
         GRANT SELECT ON
             pgscore.installation,
@@ -175,7 +179,7 @@ BEGIN
         GRANT EXECUTE ON FUNCTION
             pgscore.grantees, pgscore.backlog, pgscore.calls_version, pgscore.functions_named, pgscore.function_names,
             -- For status.
-            pgscore.prediction_ages, pgscore.cron_runs, pgscore.can_read_cron
+            pgscore.prediction_ages, pgscore.cron_runs, pgscore.can_read_cron, pgscore.without_values
         TO pgscore_monitor;
         GRANT SELECT ON
             pgscore.installation,

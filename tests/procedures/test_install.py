@@ -111,12 +111,15 @@ def test_every_object_is_described_and_footers_are_complete(installed: str) -> N
             WHERE p.pronamespace = 'pgscore'::regnamespace
               AND (obj_description(p.oid, 'pg_proc') IS NULL
                    OR NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false))"""
-        assert query(connection, loose) == []
+        # It commits, which a SET would forbid: it sets the path in each transaction.
+        commits = "pgscore.run_job(text,bigint,bigint,integer,bigint,bigint,bigint,bigint,bigint,integer)"
+        assert query(connection, loose) == [(commits,)]
     folder = Path(install.__code__.co_filename).parent / "sql"
     for file in sorted(folder.glob("*.sql")):
         for header in re.findall(r"CREATE OR REPLACE (?:FUNCTION|PROCEDURE).*?AS \$", file.read_text(), re.DOTALL):
             wanted = ["LANGUAGE", "SECURITY", "SET search_path"]
             wanted += ["PARALLEL"] if "FUNCTION" in header else []
+            wanted.remove("SET search_path") if "pgscore.run_job" in header else None
             assert all(word in header for word in wanted), header
 
 

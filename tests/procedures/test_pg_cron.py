@@ -93,7 +93,7 @@ def test_scheduling_is_idempotent_and_dropping_a_job_unschedules_it(shop: Any, m
     outcome = pgscore("schedule", "daily")
     assert (outcome.code, outcome.err) == (0, "")
     assert "pg_cron runs daily at */5 * * * *" in outcome.out
-    command = "CALL pgscore.refresh('daily')"
+    command = "CALL pgscore.run_job('daily')"
     assert in_cron(shop) == [("pgscore:daily", "*/5 * * * *", command, "postgres")]
     assert pgscore("schedule", "daily", "--every", "1 day").code == 0
     assert in_cron(shop) == [("pgscore:daily", "0 0 * * *", command, "postgres")]
@@ -134,7 +134,7 @@ def test_long_names_are_apart_in_pg_cron(shop: Any) -> None:
         schedule(shop, name, "0 3 * * *")
     assert len(in_cron(shop)) == 2
     assert unschedule(shop, names[0])
-    assert [command for _, _, command, _ in in_cron(shop)] == [f"CALL pgscore.refresh('{names[1]}')"]
+    assert [command for _, _, command, _ in in_cron(shop)] == [f"CALL pgscore.run_job('{names[1]}')"]
 
 
 def test_a_replaced_job_stays_scheduled(shop: Any) -> None:
@@ -178,11 +178,12 @@ def test_runs_of_pg_cron_and_their_failures(cron_server: Server, shop: Any, as_a
             "bad": "failed", "lost": "failed", "healed": "failed", "by_hand": "failed",
         }  # fmt: skip
         message = "public.{} has no column score, of type double precision"
-        assert found["bad"].error == "pg_cron: " + message.format("bad")
+        assert str(found["bad"].error).startswith(message.format("bad")), "run_job wrote it down"
         assert found["by_hand"].error == "pg_cron: " + message.format("by_hand")
         assert found["lost"].error == "pg_cron: connection failed"
-        assert query(connection, "SELECT job, by FROM pgscore.run_overview ORDER BY 1") == [
-            ("good", "postgres"), ("mine", "analyst"),
+        assert query(connection, "SELECT job, state, by FROM pgscore.run_overview ORDER BY 1") == [
+            ("bad", "failed", "postgres"), ("good", "done", "postgres"), ("healed", "failed", "postgres"),
+            ("mine", "done", "analyst"),
         ]  # fmt: skip
         outcome = pgscore("status", "bad", "--json", "--dsn", connection.dsn)
         assert (outcome.code, json.loads(outcome.out)[0]["error"]) == (1, found["bad"].error)

@@ -44,7 +44,7 @@ SELECT schema_privs_are('score', 'pgscore_promoter', ARRAY[]::text[]);
 SELECT set_eq($$ SELECT pg_temp.callable('pgscore_promoter', 'pgscore') $$,
     ARRAY['promote', 'rollback', 'drop_alias', 'grantees', 'backlog',
           'calls_version', 'functions_named', 'function_names',
-          'prediction_ages', 'cron_runs', 'can_read_cron'],
+          'prediction_ages', 'cron_runs', 'can_read_cron', 'without_values'],
     'a promoter moves and drops aliases, and reads');
 SELECT is_empty($$ SELECT pg_temp.callable('pgscore_promoter', 'score') $$, 'a promoter may call no model');
 SELECT set_eq($$ SELECT pg_temp.readable('pgscore_promoter') $$,
@@ -61,7 +61,7 @@ SELECT set_eq($$ SELECT pg_temp.callable('pgscore_deployer', 'pgscore') $$,
     ARRAY['begin_version', 'add_graph', 'publish_functions', 'add_version', 'drop_version', 'drop_model',
           'grant_model', 'revoke_model', 'grantees', 'backlog', 'score', 'resolve', 'warm_up', 'functions_to_warm', 'calls_version',
           'functions_named', 'function_names',
-          'prediction_ages', 'cron_runs', 'can_read_cron'],
+          'prediction_ages', 'cron_runs', 'can_read_cron', 'without_values'],
     'a deployer makes, drops and grants versions, and does not promote');
 SELECT is_empty($$ SELECT pg_temp.writable('pgscore_deployer') $$, 'a deployer writes no table');
 
@@ -70,7 +70,7 @@ SELECT schema_privs_are('pgscore', 'pgscore_monitor', ARRAY['USAGE']);
 SELECT schema_privs_are('score', 'pgscore_monitor', ARRAY[]::text[]);
 SELECT set_eq($$ SELECT pg_temp.callable('pgscore_monitor', 'pgscore') $$, 
     ARRAY['grantees', 'backlog', 'calls_version', 'functions_named', 'function_names',
-          'prediction_ages', 'cron_runs', 'can_read_cron'],
+          'prediction_ages', 'cron_runs', 'can_read_cron', 'without_values'],
     'a monitor only reads');
 SELECT set_eq($$ SELECT pg_temp.readable('pgscore_monitor') $$,
     ARRAY['model_overview', 'version_overview', 'history_overview', 'grant_overview', 'freshness', 'installation',

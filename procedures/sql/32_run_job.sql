@@ -1,0 +1,126 @@
+-- Running a job to its end, in as many transactions as that takes.
+--
+--   CALL pgscore.run_job('churn_daily');
+--
+-- Each step is one CALL of pgscore.refresh in a transaction of its own. Locks are those of the transaction, so a session
+-- that a pool takes back keeps none; a step that finds another run between itself and the one before ends this one.
+--
+-- A procedure that commits may have no SET. So each of its transactions sets the search_path first, with a call that is
+-- qualified and typed and leaves no room for another function. A transaction block cannot be committed either: there,
+-- pgscore.refresh does one step.
+--
+-- Rights are those of 31_refresh.sql, errors those of 20_functions.sql.
+
+CREATE OR REPLACE FUNCTION pgscore.no_commit_message()
+RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    COMMIT;
+EXCEPTION WHEN invalid_transaction_termination THEN
+    RETURN SQLERRM;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.no_commit_message() IS
+    'What PostgreSQL says, in the language of the session, of a COMMIT where none can be. Part of run_job';
+
+CREATE OR REPLACE PROCEDURE pgscore.run_job(
+    job text,
+    backfill_rows bigint DEFAULT NULL,
+    INOUT run_id bigint DEFAULT NULL,
+    INOUT version integer DEFAULT NULL,
+    INOUT rows_scored bigint DEFAULT NULL,
+    INOUT rows_inserted bigint DEFAULT NULL,
+    INOUT rows_updated bigint DEFAULT NULL,
+    INOUT rows_deleted bigint DEFAULT NULL,
+    INOUT rows_refused bigint DEFAULT NULL,
+    INOUT steps integer DEFAULT NULL
+)
+LANGUAGE plpgsql SECURITY INVOKER
+AS $procedure$
+DECLARE
+    -- Types too are looked up before the path is set.
+    begun pg_catalog.timestamptz;
+    done pg_catalog.record;
+    unfinished pg_catalog.bool := true;
+    state pg_catalog.text;
+    message pg_catalog.text;
+    hint pg_catalog.text;
+    of_schema pg_catalog.text;
+    of_table pg_catalog.text;
+BEGIN
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    BEGIN
+        COMMIT;
+    EXCEPTION WHEN invalid_transaction_termination THEN
+        -- It fails in any exception block; what it says tells where it would fail without one.
+        IF SQLERRM = pgscore.no_commit_message() THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'PS002',
+                MESSAGE = format('run_job commits after each step of refresh job %s, which it cannot do within a transaction', job),
+                HINT = 'call it by itself, outside of a transaction block; pgscore.refresh does one step within one',
+                SCHEMA = 'pgscore', TABLE = 'jobs';
+        END IF;
+    END;
+    SELECT 0, 0, 0, 0, 0, 0 INTO rows_scored, rows_inserted, rows_updated, rows_deleted, rows_refused, steps;
+    WHILE unfinished LOOP
+        COMMIT;
+        -- A step sees what others have committed since the last one, whatever the session's default is.
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+        begun := clock_timestamp();
+        BEGIN
+            PERFORM pgscore.lock_job(job, run_id);
+            IF backfill_rows IS NOT NULL THEN
+                PERFORM set_config('pgscore.backfill_rows', backfill_rows::text, true);
+            END IF;
+            EXECUTE 'CALL pgscore.refresh($1)' INTO done USING job;
+            unfinished := pgscore.refresh_unfinished(job);
+            -- What would fail at the commit fails here, and is written down.
+            SET CONSTRAINTS ALL IMMEDIATE;
+        EXCEPTION WHEN OTHERS OR query_canceled THEN
+            GET STACKED DIAGNOSTICS
+                state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT,
+                of_schema = SCHEMA_NAME, of_table = TABLE_NAME;
+        END;
+        EXIT WHEN state IS NOT NULL;
+        run_id := done.run_id;
+        version := done.version;
+        rows_scored := rows_scored + done.rows_scored;
+        rows_inserted := rows_inserted + done.rows_inserted;
+        rows_updated := rows_updated + done.rows_updated;
+        rows_deleted := rows_deleted + done.rows_deleted;
+        rows_refused := rows_refused + done.rows_refused;
+        steps := steps + 1;
+    END LOOP;
+    COMMIT;
+    IF state IS NULL THEN
+        RETURN;
+    END IF;
+
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    -- Where the job is unknown, not the caller's or running already, there was no run.
+    IF (of_schema, of_table) <> ('pgscore', 'jobs') THEN
+        BEGIN
+            PERFORM pgscore.record_run(
+                job, begun, NULL, NULL, NULL, NULL, NULL, NULL, pgscore.error_to_record(state, message, hint));
+            of_schema := 'pgscore';
+            of_table := 'runs';
+        EXCEPTION WHEN OTHERS THEN
+            -- What stopped the run is the news.
+        END;
+    END IF;
+    COMMIT;
+    -- Without the detail: what PostgreSQL quotes in it may be the value of a row.
+    IF hint = '' THEN
+        RAISE EXCEPTION USING ERRCODE = state, MESSAGE = message, SCHEMA = of_schema, TABLE = of_table;
+    END IF;
+    RAISE EXCEPTION USING ERRCODE = state, MESSAGE = message, HINT = hint, SCHEMA = of_schema, TABLE = of_table;
+END
+$procedure$;
+COMMENT ON PROCEDURE pgscore.run_job(text, bigint, bigint, integer, bigint, bigint, bigint, bigint, bigint, integer) IS
+    'Runs a refresh job to its end: CALL pgscore.run_job(''churn_daily''). Each step is a transaction of its own, so it is '
+    'called outside of transaction blocks; backfill_rows is the setting of that name. Gives the last run and version, and '
+    'the sums of the steps. A failure, also a cancel, is written down in pgscore.runs and raised again; the table of that '
+    'error is then pgscore.runs';

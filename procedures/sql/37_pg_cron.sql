@@ -114,7 +114,7 @@ BEGIN
         called.job, d.start_time, d.status,
         -- The first line, and not what a message of PostgreSQL's quotes: it may be the value of a row.
         CASE WHEN d.status = 'failed' THEN coalesce(nullif(regexp_replace(regexp_replace(
-            split_part(d.return_message, E'\n', 1), '^ERROR:\s*', ''), '(:|value) ".*', '\1 …'), ''), 'no message') END
+            split_part(d.return_message, E'\n', 1), '^ERROR:\s*', ''), '(^|: |value |zone )".*|0x[0-9a-f].*', '\1…'), ''), 'no message') END
     FROM cron.job_run_details AS d
     CROSS JOIN LATERAL (
         SELECT substring(d.command FROM '(?i)^\s*CALL\s+pgscore\.refresh\s*\(\s*(?:job\s*=>\s*)?''([^'']*)''\s*\)\s*;?\s*$')

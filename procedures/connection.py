@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -41,6 +42,10 @@ RAISED: dict[str, type[PgscoreError]] = {
 """The SQLSTATEs that pgscore's own SQL functions raise; their messages are ours and pass unchanged."""
 
 LOCK_NOT_AVAILABLE, SERIALIZATION_FAILURE, DEADLOCK_DETECTED = "55P03", "40001", "40P01"
+
+# What a message of class 22 quotes, in any language of lc_messages, may be the value of a row, and so may bytes be.
+# A value may hold quotes and line breaks itself: from the first quote to the last.
+_QUOTED = re.compile('(?s)["«»„“”‚‘’‹›「」].*["«»„“”‚‘’‹›「」]|0x[0-9a-f]{2}( 0x[0-9a-f]{2})*')
 
 # What libpq says when it cannot connect (it gives no SQLSTATE there), and what the user should read.
 _CONNECT_REASONS = (
@@ -178,9 +183,12 @@ def translate(error: psycopg2.Error, doing: str = "") -> PgscoreError:
     """The pgscore error for a PostgreSQL error: one line, without values from rows."""
     state = error.pgcode or ""
     diag = getattr(error, "diag", None)
-    primary = (getattr(diag, "message_primary", None) or str(error)).strip().splitlines() or ["unknown error"]
+    primary = (getattr(diag, "message_primary", None) or str(error)).strip() or "unknown error"
     hint = getattr(diag, "message_hint", None)
-    message = primary[0]
+    if state.startswith("22"):
+        # "invalid input syntax for type integer: …" goes on with the value.
+        primary = _QUOTED.sub("…", primary).split(":")[0]
+    message = primary.splitlines()[0]
     if state in RAISED:
         return RAISED[state](f"{message}; {hint}" if hint else message)
     prefix = f"{doing}: " if doing else ""
@@ -196,9 +204,6 @@ def translate(error: psycopg2.Error, doing: str = "") -> PgscoreError:
     if state == "2BP01":
         detail = (getattr(diag, "message_detail", None) or "").splitlines()
         return RefusedError(f"{prefix}{message}" + (f" ({'; '.join(detail)})" if detail else ""))
-    if state.startswith("22"):
-        # "invalid input syntax for type integer: …" goes on with the value.
-        message = message.split(":")[0]
     if state == "25006":
         message = (
             f"the server takes no writes ({message}); connect to the primary, or where it is a setting,"

@@ -136,6 +136,27 @@ def pipeline(text: str) -> tuple[list[str], list[str]]:
     return commands[0], commands[1]
 
 
+def test_the_indexed_scores_of_the_sql_page(installed18: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PGSCORE_DSN", installed18)
+    train_and_fill(installed18)
+    assert pgscore("deploy", "churn_v1.skops", "--as", "churn", "--table", "customers").code == 0
+    page = (ROOT / "docs" / "sql.md").read_text()
+    section = page.partition("## Scores in indexes and generated columns\n")[2].partition("\n## ")[0]
+    indexed, generated = blocks(section, "sql")
+    with contextlib.closing(psycopg2.connect(installed18)) as connection, connection, connection.cursor() as cursor:
+        for statement in indexed.split(";\n")[:-1]:
+            cursor.execute(statement)
+            if statement.startswith("SELECT"):
+                assert cursor.fetchall()
+                cursor.execute("EXPLAIN " + statement)
+                assert any("customers_by_churn" in line for (line,) in cursor.fetchall())
+        cursor.execute(generated)
+        stored = [score for _, score in cursor.fetchall()]
+        cursor.execute(indexed.split(";\n")[2])
+        assert [score for _, score in cursor.fetchall()] == stored
+
+
 def test_the_readme_shows_the_same_toml_without_grants() -> None:
     (short,), (full,) = (map(tomllib.loads, blocks(page, "toml")) for page in (README, CI))
     assert full["models"]["churn"].pop("grants")

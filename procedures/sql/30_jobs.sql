@@ -309,7 +309,7 @@ RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $function$
-    SELECT regexp_replace(split_part(message, E'\n', 1), '(:|value) ".*', '\1 …')
+    SELECT regexp_replace(split_part(message, E'\n', 1), '(^|: |value |zone )".*|0x[0-9a-f].*', '\1…')
 $function$;
 COMMENT ON FUNCTION pgscore.without_values(text) IS
     'The first line of an error message, and not what PostgreSQL quotes in it: it may be the value of a row';
@@ -321,6 +321,9 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
     SELECT CASE
         WHEN state ~ '^PS' THEN concat_ws('; ', message, nullif(hint, ''))
+        -- As connection.translate has it: what these quote, in any language, may be the value of a row.
+        WHEN state ~ '^22' THEN format('%s (SQLSTATE %s)', split_part(regexp_replace(
+            message, '["«»„“”‚‘’‹›「」].*["«»„“”‚‘’‹›「」]|0x[0-9a-f]{2}( 0x[0-9a-f]{2})*', '…', 'g'), ':', 1), state)
         ELSE format('%s (SQLSTATE %s)', pgscore.without_values(message), state)
     END
 $function$;

@@ -210,6 +210,7 @@ def test_a_message_of_pg_cron_shows_no_value_of_a_row(shop: Any) -> None:
     job(shop, "daily")
     for number, text in enumerate(
         ('invalid input syntax for type integer: "secret"', 'value "secret" is out of range for type integer',
+         '"secret" is out of range for type double precision', 'time zone "secret" not recognized',
          "duplicate key\nDETAIL:  Key (id)=(secret) already exists."),
         start=1000,
     ):  # fmt: skip

@@ -262,23 +262,10 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-    place CONSTANT text[] := parse_ident(target);
-    view CONSTANT text := format('%I.%I', place[1], place[2] || '_top');
     says CONSTANT text := format('What refresh job %s shows of %s', job, target);
+    view CONSTANT text := pgscore.view_beside(job, target, '_top', says);
     partition CONSTANT text := (SELECT string_agg(format('t.%I', p), ', ' ORDER BY n) FROM unnest(form.per) WITH ORDINALITY AS u (p, n));
 BEGIN
-    IF octet_length(place[2] || '_top') > 63 THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'PS003',
-            MESSAGE = format('the view %s_top would have a name longer than 63 bytes', target),
-            HINT = 'give the target a shorter name';
-    END IF;
-    IF obj_description(to_regclass(view), 'pg_class') IS DISTINCT FROM says AND to_regclass(view) IS NOT NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'PS002',
-            MESSAGE = format('%s exists already, and is not the view of refresh job %s', view, job),
-            HINT = 'rename or drop it, or give the target another name';
-    END IF;
     -- With the rights of who reads it: row security of the target holds in it too.
     EXECUTE format(
         $view$

@@ -42,6 +42,7 @@ BEGIN
         GRANT EXECUTE ON PROCEDURE pgscore.refresh, pgscore.recommend TO pgscore_scorer;
         GRANT EXECUTE ON FUNCTION
             pgscore.create_refresh,
+            pgscore.source_view,
             pgscore.drop_refresh,
             pgscore.row_security,
             pgscore.set_challenger,
@@ -55,6 +56,7 @@ BEGIN
             pgscore.cron_runs,
             -- Of which these are parts.
             pgscore.remove_job,
+            pgscore.drop_source_view,
             pgscore.can_read_cron,
             pgscore.cron_name,
             -- The parts of refresh, which runs as its caller.
@@ -70,6 +72,8 @@ BEGIN
             pgscore.key_scored,
             pgscore.write_difference,
             pgscore.check_target,
+            pgscore.target_place,
+            pgscore.view_beside,
             pgscore.functions_named,
             pgscore.challenger_to_run,
             pgscore.record_challenger,

@@ -98,6 +98,9 @@ def create(  # noqa: PLR0913, PLR0917 (its options)
     eligible: Annotated[
         str | None, typer.Option("--eligible", metavar="TABLE", help="The view shows only rows whose key is in it.")
     ] = None,
+    carry: Annotated[
+        str, typer.Option("--carry", metavar="LIST", help="Columns of the source to store too: `region,plan`.")
+    ] = "",
     target_lag: TargetLag = None,
     every: Every = None,
 ) -> Reply:
@@ -118,7 +121,7 @@ def create(  # noqa: PLR0913, PLR0917 (its options)
         "target": target,
     }
     chosen |= {"mode": mode.value, "challenger": challenger, "canary": canary}
-    chosen |= {"target_lag": target_lag, "every": every, "outputs": [o for o in outputs.split(",") if o]}
+    chosen |= {"target_lag": target_lag, "every": every, "outputs": _listed(outputs), "carry": _listed(carry)}
     ranking = None if top is None else Top(top, per or [], order_by, keep, diverse, max_per, eligible)
     with session.connection() as connection:
         create_job(connection, job, **chosen, top=ranking)
@@ -126,6 +129,10 @@ def create(  # noqa: PLR0913, PLR0917 (its options)
     return Reply(
         data, lambda console: console.print(f"Created {job}: {source or 'a query'} through {model} into {target}")
     )
+
+
+def _listed(names: str) -> list[str]:
+    return [name for name in names.split(",") if name]
 
 
 def run(

@@ -119,7 +119,8 @@ CREATE OR REPLACE FUNCTION pgscore.create_refresh(
     job text, model text, source regclass, keys text[], target text, alias text DEFAULT 'live', mode text DEFAULT 'full',
     target_lag interval DEFAULT NULL, every interval DEFAULT NULL,
     outputs text[] DEFAULT '{}', top integer DEFAULT NULL, per text[] DEFAULT NULL, order_by text DEFAULT NULL,
-    keep integer DEFAULT NULL, diverse text DEFAULT NULL, max_per integer DEFAULT NULL, eligible regclass DEFAULT NULL
+    keep integer DEFAULT NULL, diverse text DEFAULT NULL, max_per integer DEFAULT NULL, eligible regclass DEFAULT NULL,
+    carry text[] DEFAULT '{}'
 )
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
@@ -172,7 +173,8 @@ BEGIN
         create_refresh.max_per,
         (SELECT format('%I.%I', n.nspname, c.relname)
          FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-         WHERE c.oid = create_refresh.eligible) AS eligible
+         WHERE c.oid = create_refresh.eligible) AS eligible,
+        coalesce(create_refresh.carry, '{}') AS carried
     INTO form;
     IF form.top IS NOT NULL AND mode = 'incremental' THEN
         RAISE EXCEPTION USING
@@ -212,12 +214,13 @@ BEGIN
          FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = source),
         keys, target_name, mode, current_user::text);
     PERFORM pgscore.set_schedule(job, target_lag, every);
-    IF mode = 'incremental' THEN
-        PERFORM pgscore.watch_source(job, pgscore.columns_read(called.parameters));
-    END IF;
     IF names <> '{}' THEN
         PERFORM pgscore.add_target_form(
-            job, form.outputs, form.top, form.keep, form.per, form.order_by, form.diverse, form.max_per, form.eligible);
+            job, form.outputs, form.top, form.keep, form.per, form.order_by, form.diverse, form.max_per, form.eligible,
+            form.carried);
+    END IF;
+    IF mode = 'incremental' THEN
+        PERFORM pgscore.watch_source(job, pgscore.columns_read(called.parameters) || form.carried);
     END IF;
     IF form.keep > form.top OR num_nonnulls(form.diverse, form.eligible) > 0 THEN
         PERFORM pgscore.make_top_view(job, target_name, keys, form);
@@ -226,9 +229,9 @@ END
 $function$;
 COMMENT ON FUNCTION pgscore.create_refresh(
     text, text, regclass, text[], text, text, text, interval, interval, text[], integer, text[], text, integer, text, integer,
-    regclass) IS
+    regclass, text[]) IS
     'Creates a refresh job: the version of model that alias means scores every row of source into target (schema.table), by '
     'the key columns. The target is created where it does not exist: the keys, score, model_version, scored_at, and a column '
-    'for each of outputs, such as label. Mode incremental puts triggers on source, and a run scores the rows that changed. '
+    'for each of outputs, such as label, and of carry, columns of source. Mode incremental puts triggers on source, and a run scores the rows that changed. '
     'With top, only the best rows per some of the key columns, with their rank (docs/recommendations.md). target_lag '
     'and every are those of set_schedule';

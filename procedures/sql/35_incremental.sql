@@ -160,7 +160,7 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
     it record;
-    reads text[] := pgscore.columns_read(called.parameters);
+    reads text[] := pgscore.columns_read(called.parameters) || (SELECT f.carried FROM pgscore.target_form(job) AS f);
 BEGIN
     SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
     by_versions := called.version;

@@ -104,6 +104,7 @@ def create_job(  # noqa: PLR0913
     outputs: Sequence[str] = (),
     top: Top | None = None,
     carry: Sequence[str] = (),
+    vanished: str | None = None,
     target_lag: timedelta | None = None,
     every: timedelta | None = None,
 ) -> None:
@@ -113,11 +114,12 @@ def create_job(  # noqa: PLR0913
     With `mode` "incremental", triggers on `source` queue changed keys, and a run scores those (docs/refresh.md).
     A `target` without a schema goes to the first schema of the search_path; it is created where it does not exist.
     `replace` first drops the job of that name, with the record of its runs; its table stays, its place in pg_cron, and
-    where none of `outputs`, `top` and `carry` are given also those.
+    where none of `outputs`, `top`, `carry` and `vanished` are given also those.
     `challenger` and `canary` are those of `set_challenger`, `target_lag` and `every` of `set_schedule`. `outputs` are
     further functions of the model whose answers the target holds, by suffix: "label" for score.churn_label, and `carry`
-    columns of the source that it holds too. Raises NotFoundError, SignatureError, InvalidNameError, RefusedError or
-    RightsError; nothing is changed then.
+    columns of the source that it holds too. With `vanished` "keep", rows whose key the source has no more stay, marked
+    in the target's column vanished_at; without, or with "remove", they go. Raises NotFoundError, SignatureError,
+    InvalidNameError, RefusedError or RightsError; nothing is changed then.
     """
     if (source is None) is (query is None):
         raise UsageError("a refresh job scores a source or a query: give one of the two")
@@ -145,31 +147,21 @@ def create_job(  # noqa: PLR0913
             ranking = [top.n, list(top.per), top.order_by, top.keep, top.diverse, top.max_per, eligible]
         with pinned(cursor):
             if replace:
-                if not outputs and not carry and top is None:
+                if not outputs and not carry and top is None and vanished is None:
                     cursor.execute(
                         "SELECT f.outputs, f.top, f.per, f.order_by, f.keep, f.diverse, f.max_per,"
-                        " pg_catalog.to_regclass(f.eligible)::pg_catalog.oid, f.carried"
-                        " FROM pgscore.target_form(%s) AS f",
+                        " pg_catalog.to_regclass(f.eligible)::pg_catalog.oid, f.carried,"
+                        " CASE WHEN f.keeps_vanished THEN 'keep' END FROM pgscore.target_form(%s) AS f",
                         [job],
                     )
-                    outputs, *ranking, carry = cursor.fetchone()
+                    outputs, *ranking, carry, vanished = cursor.fetchone()
                 cursor.execute("SELECT pgscore.remove_job(%s)", [job])
             cursor.execute(
                 "SELECT pgscore.create_refresh(%s, %s, %s::oid::regclass, %s::text[], %s, %s, %s, %s, %s, %s::text[],"
-                " %s, %s::text[], %s, %s, %s, %s, %s::oid::regclass, carry => %s::text[])",
+                " %s, %s::text[], %s, %s, %s, %s, %s::oid::regclass, carry => %s::text[], vanished => %s)",
                 [
-                    job,
-                    model,
-                    oid,
-                    list(keys),
-                    target,
-                    alias,
-                    mode,
-                    target_lag,
-                    every,
-                    list(outputs),
-                    *ranking,
-                    list(carry),
+                    *(job, model, oid, list(keys), target, alias, mode, target_lag, every, list(outputs), *ranking),
+                    *(list(carry), vanished or "remove"),
                 ],
             )
             if challenger is not None:

@@ -32,6 +32,13 @@ class Mode(str, Enum):  # noqa: UP042 (typer shows the values of a str Enum)
     INCREMENTAL = "incremental"
 
 
+class Vanished(str, Enum):  # noqa: UP042 (as above)
+    """`--vanished`: what becomes of rows whose key the source has no more."""
+
+    REMOVE = "remove"
+    KEEP = "keep"
+
+
 Full = Annotated[bool, typer.Option("--full", help="Score every row in an incremental job too.")]
 BackfillRows = Annotated[
     int | None,
@@ -101,6 +108,9 @@ def create(  # noqa: PLR0913, PLR0917 (its options)
     carry: Annotated[
         str, typer.Option("--carry", metavar="LIST", help="Columns of the source to store too: `region,plan`.")
     ] = "",
+    vanished: Annotated[
+        Vanished, typer.Option("--vanished", help="Rows whose key is gone: remove, or keep and mark in vanished_at.")
+    ] = Vanished.REMOVE,
     target_lag: TargetLag = None,
     every: Every = None,
 ) -> Reply:
@@ -122,6 +132,7 @@ def create(  # noqa: PLR0913, PLR0917 (its options)
     }
     chosen |= {"mode": mode.value, "challenger": challenger, "canary": canary}
     chosen |= {"target_lag": target_lag, "every": every, "outputs": _listed(outputs), "carry": _listed(carry)}
+    chosen["vanished"] = vanished.value
     ranking = None if top is None else Top(top, per or [], order_by, keep, diverse, max_per, eligible)
     with session.connection() as connection:
         create_job(connection, job, **chosen, top=ranking)

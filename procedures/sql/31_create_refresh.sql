@@ -120,7 +120,7 @@ CREATE OR REPLACE FUNCTION pgscore.create_refresh(
     target_lag interval DEFAULT NULL, every interval DEFAULT NULL,
     outputs text[] DEFAULT '{}', top integer DEFAULT NULL, per text[] DEFAULT NULL, order_by text DEFAULT NULL,
     keep integer DEFAULT NULL, diverse text DEFAULT NULL, max_per integer DEFAULT NULL, eligible regclass DEFAULT NULL,
-    carry text[] DEFAULT '{}'
+    carry text[] DEFAULT '{}', vanished text DEFAULT 'remove'
 )
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
@@ -174,8 +174,15 @@ BEGIN
         (SELECT format('%I.%I', n.nspname, c.relname)
          FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
          WHERE c.oid = create_refresh.eligible) AS eligible,
-        coalesce(create_refresh.carry, '{}') AS carried
+        coalesce(create_refresh.carry, '{}') AS carried,
+        create_refresh.vanished = 'keep' AS keeps_vanished
     INTO form;
+    IF vanished IS NULL OR vanished NOT IN ('remove', 'keep') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS003',
+            MESSAGE = format('rows whose key has vanished cannot be treated as %L', vanished),
+            HINT = 'remove or keep';
+    END IF;
     IF form.top IS NOT NULL AND mode = 'incremental' THEN
         RAISE EXCEPTION USING
             ERRCODE = 'PS004',
@@ -217,7 +224,7 @@ BEGIN
     IF names <> '{}' THEN
         PERFORM pgscore.add_target_form(
             job, form.outputs, form.top, form.keep, form.per, form.order_by, form.diverse, form.max_per, form.eligible,
-            form.carried);
+            form.carried, form.keeps_vanished);
     END IF;
     IF mode = 'incremental' THEN
         PERFORM pgscore.watch_source(job, pgscore.columns_read(called.parameters) || form.carried);
@@ -229,9 +236,10 @@ END
 $function$;
 COMMENT ON FUNCTION pgscore.create_refresh(
     text, text, regclass, text[], text, text, text, interval, interval, text[], integer, text[], text, integer, text, integer,
-    regclass, text[]) IS
+    regclass, text[], text) IS
     'Creates a refresh job: the version of model that alias means scores every row of source into target (schema.table), by '
     'the key columns. The target is created where it does not exist: the keys, score, model_version, scored_at, and a column '
-    'for each of outputs, such as label, and of carry, columns of source. Mode incremental puts triggers on source, and a run scores the rows that changed. '
+    'for each of outputs, such as label, and of carry, columns of source; with vanished '
+    '=> keep, rows whose key source has no more stay, marked in vanished_at. Mode incremental puts triggers on source, and a run scores the rows that changed. '
     'With top, only the best rows per some of the key columns, with their rank (docs/recommendations.md). target_lag '
     'and every are those of set_schedule';

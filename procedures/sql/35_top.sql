@@ -1,5 +1,6 @@
 -- What the target of a refresh job holds beside the key, score, model_version and scored_at: more outputs of the version,
--- columns of the source that are carried along, and the rank of each row where the job keeps the best rows only.
+-- columns of the source that are carried along, the rank of each row where the job keeps the best rows only, and when a key
+-- vanished where such rows are kept.
 --
 --   SELECT pgscore.create_refresh('recs', 'click', 'candidates', '{user_id,item_id}', 'predictions.recs',
 --                                 top => 10, per => '{user_id}');
@@ -20,13 +21,15 @@ CREATE TABLE IF NOT EXISTS pgscore.target_forms (
     max_per  integer CONSTRAINT target_forms_max_per_is_a_count CHECK (max_per > 0),
     eligible text,
     carried  text[] NOT NULL DEFAULT '{}',
+    keeps_vanished boolean NOT NULL DEFAULT false,
     CONSTRAINT target_forms_ranks_whole CHECK (num_nulls(top, keep, per, order_by) IN (0, 4)),
     CONSTRAINT target_forms_keeps_what_it_shows CHECK (keep >= top),
     CONSTRAINT target_forms_filters_ranks CHECK (top IS NOT NULL OR num_nulls(diverse, eligible) = 2),
-    CONSTRAINT target_forms_diversity_is_whole CHECK (num_nulls(diverse, max_per) IN (0, 2))
+    CONSTRAINT target_forms_diversity_is_whole CHECK (num_nulls(diverse, max_per) IN (0, 2)),
+    CONSTRAINT target_forms_ranks_what_is_there CHECK (top IS NULL OR NOT keeps_vanished)
 );
 COMMENT ON TABLE pgscore.target_forms IS
-    'Refresh jobs whose target holds more outputs than the score, columns of the source, or the best rows only';
+    'Refresh jobs whose target holds more than the score: outputs, columns of the source, ranks, or vanished keys';
 COMMENT ON COLUMN pgscore.target_forms.job_id IS 'The job';
 COMMENT ON COLUMN pgscore.target_forms.outputs IS 'Functions of the version beside the main one, by suffix: label, proba';
 COMMENT ON COLUMN pgscore.target_forms.top IS 'How many rows are shown; NULL: all, without a rank';
@@ -37,17 +40,20 @@ COMMENT ON COLUMN pgscore.target_forms.diverse IS 'The column of which at most m
 COMMENT ON COLUMN pgscore.target_forms.max_per IS 'How many';
 COMMENT ON COLUMN pgscore.target_forms.eligible IS 'The table or view that says which rows may be shown, qualified and quoted';
 COMMENT ON COLUMN pgscore.target_forms.carried IS 'Columns of the source that the target holds too';
+COMMENT ON COLUMN pgscore.target_forms.keeps_vanished IS
+    'Whether rows stay whose key the source has no more, marked in the target''s column vanished_at';
 
 CREATE OR REPLACE FUNCTION pgscore.target_form(job text)
 RETURNS TABLE (
     outputs text[], top integer, keep integer, per text[], order_by text, diverse text, max_per integer, eligible text,
-    carried text[]
+    carried text[], keeps_vanished boolean
 )
 LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
     SELECT
-        coalesce(f.outputs, '{}'), f.top, f.keep, f.per, f.order_by, f.diverse, f.max_per, f.eligible, coalesce(f.carried, '{}')
+        coalesce(f.outputs, '{}'), f.top, f.keep, f.per, f.order_by, f.diverse, f.max_per, f.eligible, coalesce(f.carried, '{}'),
+        coalesce(f.keeps_vanished, false)
     FROM pgscore.job_of(target_form.job) AS it
     LEFT JOIN pgscore.target_forms AS f USING (job_id)
 $function$;
@@ -56,7 +62,7 @@ COMMENT ON FUNCTION pgscore.target_form(text) IS
 
 CREATE OR REPLACE FUNCTION pgscore.add_target_form(
     job text, outputs text[], top integer, keep integer, per text[], order_by text, diverse text, max_per integer, eligible text,
-    carried text[]
+    carried text[], keeps_vanished boolean
 )
 RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -65,10 +71,10 @@ AS $function$
     INSERT INTO pgscore.target_forms
     SELECT it.job_id, add_target_form.outputs, add_target_form.top, add_target_form.keep, add_target_form.per,
            add_target_form.order_by, add_target_form.diverse, add_target_form.max_per, add_target_form.eligible,
-           add_target_form.carried
+           add_target_form.carried, add_target_form.keeps_vanished
     FROM pgscore.job_of(add_target_form.job) AS it
 $function$;
-COMMENT ON FUNCTION pgscore.add_target_form(text, text[], integer, integer, text[], text, text, integer, text, text[]) IS
+COMMENT ON FUNCTION pgscore.add_target_form(text, text[], integer, integer, text[], text, text, integer, text, text[], boolean) IS
     'Writes down the form of a job''s target, which check_target_form has checked. Part of create_refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.check_target_form(job text, source regclass, keys text[], called record, form record)
@@ -90,6 +96,7 @@ BEGIN
         WHEN NOT form.per <@ keys THEN 'ranks per columns of its key only'
         WHEN form.order_by <> 'score' AND form.order_by <> ALL (columns)
             THEN format('is to rank by %I, which %s does not have', form.order_by, source)
+        WHEN form.top IS NOT NULL AND form.keeps_vanished THEN 'ranks the rows that are there: it keeps no vanished ones'
         WHEN NOT form.carried <@ columns
             THEN format('is to carry %s, which %s does not have', form.carried, source)
         WHEN form.diverse <> ALL (columns) THEN format('is to be diverse by %I, which %s does not have', form.diverse, source)
@@ -105,7 +112,8 @@ BEGIN
     SELECT n INTO wrong
     FROM unnest(
         keys || form.outputs || form.carried || CASE WHEN form.diverse <> ALL (keys) THEN form.diverse END
-        || ARRAY['score', 'model_version', 'scored_at', CASE WHEN form.top IS NOT NULL THEN 'rank' END]) AS n
+        || ARRAY['score', 'model_version', 'scored_at', CASE WHEN form.top IS NOT NULL THEN 'rank' END,
+                 CASE WHEN form.keeps_vanished THEN 'vanished_at' END]) AS n
     WHERE n IS NOT NULL
     GROUP BY n
     HAVING count(*) > 1
@@ -204,6 +212,14 @@ BEGIN
     LOOP
         RETURN NEXT;
     END LOOP;
+    IF form.keeps_vanished THEN
+        -- Of a row that is there.
+        name := 'vanished_at';
+        type := 'timestamp with time zone';
+        expression := 'NULL::timestamptz';
+        place := 'vanished_at';
+        RETURN NEXT;
+    END IF;
     IF form.top IS NOT NULL THEN
         name := 'rank';
         type := 'integer';

@@ -106,7 +106,7 @@ BEGIN
             pgscore.rank_items
         TO pgscore_scorer;
         GRANT SELECT ON
-            pgscore.freshness, pgscore.challenger_overview, pgscore.run_overview, pgscore.segment_sizes, pgscore.segment_drift
+            pgscore.freshness, pgscore.job_settings, pgscore.challenger_overview, pgscore.run_overview, pgscore.segment_sizes, pgscore.segment_drift
         TO pgscore_scorer;
         IF to_regprocedure('pgscore.runtime_info()') IS NOT NULL THEN
             GRANT EXECUTE ON FUNCTION pgscore.runtime_info TO pgscore_scorer;
@@ -128,6 +128,7 @@ BEGIN
             pgscore.history_overview,
             pgscore.grant_overview,
             pgscore.freshness,
+            pgscore.job_settings,
             pgscore.challenger_overview,
             pgscore.segment_sizes,
             pgscore.segment_drift,
@@ -166,6 +167,7 @@ BEGIN
             pgscore.history_overview,
             pgscore.grant_overview,
             pgscore.freshness,
+            pgscore.job_settings,
             pgscore.challenger_overview,
             pgscore.segment_sizes,
             pgscore.segment_drift,
@@ -188,6 +190,7 @@ BEGIN
             pgscore.history_overview,
             pgscore.grant_overview,
             pgscore.freshness,
+            pgscore.job_settings,
             pgscore.challenger_overview,
             pgscore.segment_sizes,
             pgscore.segment_drift,

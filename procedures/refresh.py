@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg2
 
 from pgscore import quoting
-from pgscore.errors import NotFoundError, PgscoreError
+from pgscore.errors import NotFoundError, PgscoreError, UsageError
 
 from .connection import Connection, autocommit, errors, pinned, transaction, translate
 
@@ -91,9 +91,10 @@ def create_job(  # noqa: PLR0913
     job: str,
     *,
     model: str,
-    source: str,
     keys: Sequence[str],
     target: str,
+    source: str | None = None,
+    query: str | None = None,
     alias: str = "live",
     mode: str = "full",
     replace: bool = False,
@@ -101,24 +102,39 @@ def create_job(  # noqa: PLR0913
     canary: float = 0,
     outputs: Sequence[str] = (),
     top: Top | None = None,
+    carry: Sequence[str] = (),
+    vanished: str | None = None,
     target_lag: timedelta | None = None,
     every: timedelta | None = None,
 ) -> None:
     """Creates a job: `model` scores every row of `source` into `target`, row by row of `keys`.
 
+    Instead of `source`, a `query`: a view of it is made beside the target, TARGET_source, and goes with the job.
     With `mode` "incremental", triggers on `source` queue changed keys, and a run scores those (docs/refresh.md).
     A `target` without a schema goes to the first schema of the search_path; it is created where it does not exist.
     `replace` first drops the job of that name, with the record of its runs; its table stays, its place in pg_cron, and
-    where neither `outputs` nor `top` are given also those.
+    where none of `outputs`, `top`, `carry` and `vanished` are given also those.
     `challenger` and `canary` are those of `set_challenger`, `target_lag` and `every` of `set_schedule`. `outputs` are
-    further functions of the model whose answers the target holds, by suffix: "label" for score.churn_label. Raises
-    NotFoundError, SignatureError, InvalidNameError, RefusedError or RightsError; nothing is changed then.
+    further functions of the model whose answers the target holds, by suffix: "label" for score.churn_label, and `carry`
+    columns of the source that it holds too. With `vanished` "keep", rows whose key the source has no more stay, marked
+    in the target's column vanished_at; without, or with "remove", they go. Raises NotFoundError, SignatureError,
+    InvalidNameError, RefusedError or RightsError; nothing is changed then.
     """
+    if (source is None) is (query is None):
+        raise UsageError("a refresh job scores a source or a query: give one of the two")
     with transaction(connection) as cursor:
         cursor.execute("SELECT pg_catalog.to_regclass(%s)::pg_catalog.oid, pg_catalog.current_schema()", [source])
         oid, schema = cursor.fetchone()
-        if oid is None:
+        if oid is None and query is None:
             raise NotFoundError(f"there is no table or view {source}")
+        if "." not in target and schema is not None:
+            target = f"{quoting.ident(schema)}.{target}"
+        if replace:
+            cursor.execute("SELECT pgscore.drop_source_view(%s, %s::pg_catalog.oid::pg_catalog.regclass)", [job, oid])
+        if query is not None:
+            # In the user's search_path, where the query finds its tables.
+            cursor.execute("SELECT pgscore.source_view(%s, %s, %s)::pg_catalog.oid", [job, target, query])
+            (oid,) = cursor.fetchone()
         ranking: list[object] = [None] * 7
         if top is not None:
             eligible = None
@@ -128,22 +144,24 @@ def create_job(  # noqa: PLR0913
                 if eligible is None:
                     raise NotFoundError(f"there is no table or view {top.eligible}")
             ranking = [top.n, list(top.per), top.order_by, top.keep, top.diverse, top.max_per, eligible]
-        if "." not in target and schema is not None:
-            target = f"{quoting.ident(schema)}.{target}"
         with pinned(cursor):
             if replace:
-                if not outputs and top is None:
+                if not outputs and not carry and top is None and vanished is None:
                     cursor.execute(
                         "SELECT f.outputs, f.top, f.per, f.order_by, f.keep, f.diverse, f.max_per,"
-                        " pg_catalog.to_regclass(f.eligible)::pg_catalog.oid FROM pgscore.target_form(%s) AS f",
+                        " pg_catalog.to_regclass(f.eligible)::pg_catalog.oid, f.carried,"
+                        " CASE WHEN f.keeps_vanished THEN 'keep' END FROM pgscore.target_form(%s) AS f",
                         [job],
                     )
-                    outputs, *ranking = cursor.fetchone()
+                    outputs, *ranking, carry, vanished = cursor.fetchone()
                 cursor.execute("SELECT pgscore.remove_job(%s)", [job])
             cursor.execute(
                 "SELECT pgscore.create_refresh(%s, %s, %s::oid::regclass, %s::text[], %s, %s, %s, %s, %s, %s::text[],"
-                " %s, %s::text[], %s, %s, %s, %s, %s::oid::regclass)",
-                [job, model, oid, list(keys), target, alias, mode, target_lag, every, list(outputs), *ranking],
+                " %s, %s::text[], %s, %s, %s, %s, %s::oid::regclass, carry => %s::text[], vanished => %s)",
+                [
+                    *(job, model, oid, list(keys), target, alias, mode, target_lag, every, list(outputs), *ranking),
+                    *(list(carry), vanished or "remove"),
+                ],
             )
             if challenger is not None:
                 cursor.execute("SELECT pgscore.set_challenger(%s, %s, %s)", [job, challenger, canary])

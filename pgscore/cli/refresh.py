@@ -32,6 +32,13 @@ class Mode(str, Enum):  # noqa: UP042 (typer shows the values of a str Enum)
     INCREMENTAL = "incremental"
 
 
+class Vanished(str, Enum):  # noqa: UP042 (as above)
+    """`--vanished`: what becomes of rows whose key the source has no more."""
+
+    REMOVE = "remove"
+    KEEP = "keep"
+
+
 Full = Annotated[bool, typer.Option("--full", help="Score every row in an incremental job too.")]
 BackfillRows = Annotated[
     int | None,
@@ -64,9 +71,14 @@ def create(  # noqa: PLR0913, PLR0917 (its options)
     session: Session,
     job: JobName,
     model: Annotated[str, typer.Option("--model", metavar="NAME", help="The model that scores.")],
-    source: Annotated[str, typer.Option("--from", metavar="TABLE", help="The table or view to score.")],
     key: Annotated[list[str], typer.Option("--key", metavar="COLUMN", help="A column of its key; repeatable.")],
     target: Annotated[str, typer.Option("--into", metavar="TABLE", help="The prediction table.")],
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="TABLE", help="The table or view to score; or --from-query.")
+    ] = None,
+    query: Annotated[
+        str | None, typer.Option("--from-query", metavar="SQL", help="A query to score, of which TABLE_source is made.")
+    ] = None,
     alias: Alias = "live",
     mode: Annotated[Mode, typer.Option("--mode", help="What a run scores: every row, or what changed.")] = Mode.FULL,
     challenger: Challenger = None,
@@ -93,23 +105,45 @@ def create(  # noqa: PLR0913, PLR0917 (its options)
     eligible: Annotated[
         str | None, typer.Option("--eligible", metavar="TABLE", help="The view shows only rows whose key is in it.")
     ] = None,
+    carry: Annotated[
+        str, typer.Option("--carry", metavar="LIST", help="Columns of the source to store too: `region,plan`.")
+    ] = "",
+    vanished: Annotated[
+        Vanished, typer.Option("--vanished", help="Rows whose key is gone: remove, or keep and mark in vanished_at.")
+    ] = Vanished.REMOVE,
     target_lag: TargetLag = None,
     every: Every = None,
 ) -> Reply:
     """Create a job: score a table into a prediction table. Mode incremental puts triggers on the table."""
     check_canary(challenger, canary)
+    if (source is None) is (query is None):
+        raise UsageError("say what to score: --from TABLE or --from-query SQL")
     if top is None and (per or (keep, diverse, max_per, eligible, order_by) != (None, None, None, None, "score")):
         raise UsageError("--per, --order-by, --keep, --diverse, --max-per and --eligible belong to --top")
     from pgscore.procedures.refresh import Top, create_job
 
-    chosen: dict[str, Any] = {"model": model, "alias": alias, "source": source, "keys": key, "target": target}
+    chosen: dict[str, Any] = {
+        "model": model,
+        "alias": alias,
+        "source": source,
+        "query": query,
+        "keys": key,
+        "target": target,
+    }
     chosen |= {"mode": mode.value, "challenger": challenger, "canary": canary}
-    chosen |= {"target_lag": target_lag, "every": every, "outputs": [o for o in outputs.split(",") if o]}
+    chosen |= {"target_lag": target_lag, "every": every, "outputs": _listed(outputs), "carry": _listed(carry)}
+    chosen["vanished"] = vanished.value
     ranking = None if top is None else Top(top, per or [], order_by, keep, diverse, max_per, eligible)
     with session.connection() as connection:
         create_job(connection, job, **chosen, top=ranking)
     data = plain({"job": job, **chosen, "top": ranking})
-    return Reply(data, lambda console: console.print(f"Created {job}: {source} through {model} into {target}"))
+    return Reply(
+        data, lambda console: console.print(f"Created {job}: {source or 'a query'} through {model} into {target}")
+    )
+
+
+def _listed(names: str) -> list[str]:
+    return [name for name in names.split(",") if name]
 
 
 def run(

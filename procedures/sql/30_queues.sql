@@ -123,6 +123,8 @@ BEGIN
         WHERE v.model_id = it.model_id
         UNION
         SELECT unnest(q.watched_columns) FROM pgscore.queues AS q WHERE q.job_id = it.job_id
+        UNION
+        SELECT unnest(f.carried) FROM pgscore.target_forms AS f WHERE f.job_id = it.job_id
     ) AS c (name)
     JOIN pg_attribute AS a
         ON a.attrelid = to_regclass(it.source) AND a.attname = c.name AND a.attnum > 0 AND NOT a.attisdropped;

@@ -52,11 +52,75 @@ COMMENT ON FUNCTION pgscore.check_target(regclass, regclass, text[], text, text[
     'Raises unless the table can hold the predictions of a job: its keys, score, model_version, scored_at, and the columns '
     'called names. Part of refresh';
 
+CREATE OR REPLACE FUNCTION pgscore.target_place(target text)
+RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    place text[];
+    wrong text;
+BEGIN
+    BEGIN
+        place := parse_ident(target);
+    EXCEPTION WHEN invalid_parameter_value THEN
+        place := NULL;
+    END;
+    IF coalesce(cardinality(place), 0) <> 2 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS003',
+            MESSAGE = format('%L is no name for a target', target),
+            HINT = 'write schema.table, such as public.churn_scores';
+    END IF;
+    SELECT k INTO wrong FROM unnest(place) AS k WHERE octet_length(k) NOT BETWEEN 1 AND 63 LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS003',
+            MESSAGE = format('%I in the target is longer than 63 bytes', wrong),
+            HINT = 'PostgreSQL would cut it off, and two jobs could share a table';
+    END IF;
+    RETURN place;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.target_place(text) IS
+    'The schema and the name of a target; raises where the text is no qualified name. Part of create_refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.view_beside(job text, target text, suffix text, says text)
+RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    place CONSTANT text[] := pgscore.target_place(target);
+    view CONSTANT text := format('%I.%I', place[1], place[2] || suffix);
+BEGIN
+    IF octet_length(place[2] || suffix) > 63 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS003',
+            MESSAGE = format('the view %s%s would have a name longer than 63 bytes', target, suffix),
+            HINT = 'give the target a shorter name';
+    END IF;
+    IF to_regclass(view) IS NOT NULL
+       AND split_part(obj_description(to_regclass(view), 'pg_class'), E'\n', 1) IS DISTINCT FROM says
+    THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS002',
+            MESSAGE = format('%s exists already, and is not the view of refresh job %s', view, job),
+            HINT = 'rename or drop it, or give the target another name';
+    END IF;
+    RETURN view;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.view_beside(text, text, text, text) IS
+    'The name of a view that a job is to have beside its target; raises where something else has it: anything whose comment does '
+    'not begin with the line that says whose it is. Part of create_refresh';
+
 CREATE OR REPLACE FUNCTION pgscore.create_refresh(
     job text, model text, source regclass, keys text[], target text, alias text DEFAULT 'live', mode text DEFAULT 'full',
     target_lag interval DEFAULT NULL, every interval DEFAULT NULL,
     outputs text[] DEFAULT '{}', top integer DEFAULT NULL, per text[] DEFAULT NULL, order_by text DEFAULT NULL,
-    keep integer DEFAULT NULL, diverse text DEFAULT NULL, max_per integer DEFAULT NULL, eligible regclass DEFAULT NULL
+    keep integer DEFAULT NULL, diverse text DEFAULT NULL, max_per integer DEFAULT NULL, eligible regclass DEFAULT NULL,
+    carry text[] DEFAULT '{}', vanished text DEFAULT 'remove'
 )
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
@@ -96,24 +160,7 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'PS004', MESSAGE = format('%s has no column %I to be the key', source, wrong);
     END IF;
-    BEGIN
-        place := parse_ident(target);
-    EXCEPTION WHEN invalid_parameter_value THEN
-        place := NULL;
-    END;
-    IF coalesce(cardinality(place), 0) <> 2 THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'PS003',
-            MESSAGE = format('%L is no name for a target', target),
-            HINT = 'write schema.table, such as public.churn_scores';
-    END IF;
-    SELECT k INTO wrong FROM unnest(place) AS k WHERE octet_length(k) NOT BETWEEN 1 AND 63 LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'PS003',
-            MESSAGE = format('%I in the target is longer than 63 bytes', wrong),
-            HINT = 'PostgreSQL would cut it off, and two jobs could share a table';
-    END IF;
+    place := pgscore.target_place(target);
     target_name := format('%I.%I', place[1], place[2]);
 
     SELECT
@@ -126,8 +173,16 @@ BEGIN
         create_refresh.max_per,
         (SELECT format('%I.%I', n.nspname, c.relname)
          FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-         WHERE c.oid = create_refresh.eligible) AS eligible
+         WHERE c.oid = create_refresh.eligible) AS eligible,
+        coalesce(create_refresh.carry, '{}') AS carried,
+        create_refresh.vanished = 'keep' AS keeps_vanished
     INTO form;
+    IF vanished IS NULL OR vanished NOT IN ('remove', 'keep') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS003',
+            MESSAGE = format('rows whose key has vanished cannot be treated as %L', vanished),
+            HINT = 'remove or keep';
+    END IF;
     IF form.top IS NOT NULL AND mode = 'incremental' THEN
         RAISE EXCEPTION USING
             ERRCODE = 'PS004',
@@ -166,12 +221,13 @@ BEGIN
          FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = source),
         keys, target_name, mode, current_user::text);
     PERFORM pgscore.set_schedule(job, target_lag, every);
-    IF mode = 'incremental' THEN
-        PERFORM pgscore.watch_source(job, pgscore.columns_read(called.parameters));
-    END IF;
     IF names <> '{}' THEN
         PERFORM pgscore.add_target_form(
-            job, form.outputs, form.top, form.keep, form.per, form.order_by, form.diverse, form.max_per, form.eligible);
+            job, form.outputs, form.top, form.keep, form.per, form.order_by, form.diverse, form.max_per, form.eligible,
+            form.carried, form.keeps_vanished);
+    END IF;
+    IF mode = 'incremental' THEN
+        PERFORM pgscore.watch_source(job, pgscore.columns_read(called.parameters) || form.carried);
     END IF;
     IF form.keep > form.top OR num_nonnulls(form.diverse, form.eligible) > 0 THEN
         PERFORM pgscore.make_top_view(job, target_name, keys, form);
@@ -180,9 +236,10 @@ END
 $function$;
 COMMENT ON FUNCTION pgscore.create_refresh(
     text, text, regclass, text[], text, text, text, interval, interval, text[], integer, text[], text, integer, text, integer,
-    regclass) IS
+    regclass, text[], text) IS
     'Creates a refresh job: the version of model that alias means scores every row of source into target (schema.table), by '
     'the key columns. The target is created where it does not exist: the keys, score, model_version, scored_at, and a column '
-    'for each of outputs, such as label. Mode incremental puts triggers on source, and a run scores the rows that changed. '
+    'for each of outputs, such as label, and of carry, columns of source; with vanished '
+    '=> keep, rows whose key source has no more stay, marked in vanished_at. Mode incremental puts triggers on source, and a run scores the rows that changed. '
     'With top, only the best rows per some of the key columns, with their rank (docs/recommendations.md). target_lag '
     'and every are those of set_schedule';

@@ -179,7 +179,8 @@ BEGIN
     END IF;
 
     SELECT w.* INTO STRICT rows_inserted, rows_updated, rows_deleted
-    FROM pgscore.write_difference(target, cardinality(it.key_columns), names, written, is_partial) AS w;
+    FROM pgscore.write_difference(
+        target, cardinality(it.key_columns), names, written, is_partial, form.keeps_vanished) AS w;
     DROP TABLE pg_temp.pgscore_scored;
 
     run_id := pgscore.record_run(

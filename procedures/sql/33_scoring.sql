@@ -112,7 +112,7 @@ BEGIN
         END IF;
     END IF;
 
-    answers := answers || ARRAY(SELECT 's.' || (regexp_match(o, ' AS ("?[a-z_]+"?)$'))[1] FROM unnest(others) AS o);
+    answers := answers || ARRAY(SELECT 's.' || (regexp_match(o, ' AS ("?[a-z0-9_]+"?)$'))[1] FROM unnest(others) AS o);
 
     -- One statement reads the source, so one snapshot does.
     EXECUTE format(

@@ -26,7 +26,7 @@ COMMENT ON FUNCTION pgscore.key_scored(text, regclass, text[]) IS
     'Gives the temporary table pgscore_scored its primary key; raises where the key columns of the source are none. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.write_difference(
-    target regclass, n_keys integer, names text[], written text[], is_partial boolean,
+    target regclass, n_keys integer, names text[], written text[], is_partial boolean, keeps_vanished boolean,
     OUT inserted bigint, OUT updated bigint, OUT deleted bigint
 )
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
@@ -37,6 +37,7 @@ DECLARE
     changes text;
     differs text;
     is_empty boolean;
+    gone text;
 BEGIN
     SELECT
         string_agg(format('t.%I = %s', c.name, c.value), ' AND ' ORDER BY c.n) FILTER (WHERE c.n <= n_keys),
@@ -48,15 +49,21 @@ BEGIN
     deleted := 0;
     updated := 0;
     IF NOT is_empty THEN
-        EXECUTE CASE
+        gone := CASE
             WHEN is_partial THEN format(
-                'DELETE FROM %s AS t USING pg_temp.pgscore_changed AS s '
-                'WHERE %s AND NOT EXISTS (SELECT FROM pg_temp.pgscore_scored AS o WHERE (%s) = (%s))',
-                target, same_key, array_to_string(written[:n_keys], ', '),
-                replace(array_to_string(written[:n_keys], ', '), 's.', 'o.'))
-            ELSE format(
-                'DELETE FROM %s AS t WHERE NOT EXISTS (SELECT FROM pg_temp.pgscore_scored AS s WHERE %s)', target, same_key)
+                '%s AND NOT EXISTS (SELECT FROM pg_temp.pgscore_scored AS o WHERE (%s) = (%s))',
+                same_key, array_to_string(written[:n_keys], ', '), replace(array_to_string(written[:n_keys], ', '), 's.', 'o.'))
+            ELSE format('NOT EXISTS (SELECT FROM pg_temp.pgscore_scored AS s WHERE %s)', same_key)
         END;
+        IF keeps_vanished THEN
+            EXECUTE format(
+                'UPDATE %s AS t SET vanished_at = now() %s WHERE t.vanished_at IS NULL AND %s',
+                target, CASE WHEN is_partial THEN 'FROM pg_temp.pgscore_changed AS s' END, gone);
+        ELSE
+            EXECUTE format(
+                'DELETE FROM %s AS t %s WHERE %s',
+                target, CASE WHEN is_partial THEN 'USING pg_temp.pgscore_changed AS s' END, gone);
+        END IF;
         GET DIAGNOSTICS deleted = ROW_COUNT;
         EXECUTE format(
             'UPDATE %s AS t SET %s, scored_at = now() FROM pg_temp.pgscore_scored AS s WHERE %s AND (%s)',
@@ -71,6 +78,6 @@ BEGIN
     GET DIAGNOSTICS inserted = ROW_COUNT;
 END
 $function$;
-COMMENT ON FUNCTION pgscore.write_difference(regclass, integer, text[], text[], boolean) IS
-    'Writes what is scored, where it differs, into the target, and deletes the keys that the source has no more: of all rows, '
-    'or of those with a key in the temporary table pgscore_changed. Part of refresh';
+COMMENT ON FUNCTION pgscore.write_difference(regclass, integer, text[], text[], boolean, boolean) IS
+    'Writes what is scored, where it differs, into the target, and deletes the keys that the source has no more, or '
+    'marks them in vanished_at: of all rows, or of those with a key in the temporary table pgscore_changed. Part of refresh';

@@ -159,9 +159,12 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
     it record;
-    reads text[] := pgscore.columns_read(called.parameters);
+    form record;
+    reads text[];
 BEGIN
     SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
+    SELECT f.* INTO STRICT form FROM pgscore.target_form(job) AS f;
+    reads := pgscore.columns_read(called.parameters) || form.carried;
     by_versions := called.version;
     outdated := format('r.model_version <> %s', called.version);
     IF challenger IS NOT NULL THEN
@@ -172,6 +175,9 @@ BEGIN
                 'r.model_version <> CASE WHEN %s THEN %s ELSE %s END',
                 pgscore.canary_condition(it.model, it.key_columns, challenger.canary), challenger.version, called.version);
         END IF;
+    END IF;
+    IF form.keeps_vanished THEN
+        outdated := outdated || ' AND r.vanished_at IS NULL';
     END IF;
     -- That the source lacks a column is said before its triggers are asked for it.
     PERFORM pgscore.scoring_query(source, it.key_columns, called, challenger);

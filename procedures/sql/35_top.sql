@@ -1,5 +1,6 @@
 -- What the target of a refresh job holds beside the key, score, model_version and scored_at: more outputs of the version,
--- and the rank of each row where the job keeps the best rows only.
+-- columns of the source that are carried along, the rank of each row where the job keeps the best rows only, and when a key
+-- vanished where such rows are kept.
 --
 --   SELECT pgscore.create_refresh('recs', 'click', 'candidates', '{user_id,item_id}', 'predictions.recs',
 --                                 top => 10, per => '{user_id}');
@@ -19,13 +20,16 @@ CREATE TABLE IF NOT EXISTS pgscore.target_forms (
     diverse  text,
     max_per  integer CONSTRAINT target_forms_max_per_is_a_count CHECK (max_per > 0),
     eligible text,
+    carried  text[] NOT NULL DEFAULT '{}',
+    keeps_vanished boolean NOT NULL DEFAULT false,
     CONSTRAINT target_forms_ranks_whole CHECK (num_nulls(top, keep, per, order_by) IN (0, 4)),
     CONSTRAINT target_forms_keeps_what_it_shows CHECK (keep >= top),
     CONSTRAINT target_forms_filters_ranks CHECK (top IS NOT NULL OR num_nulls(diverse, eligible) = 2),
-    CONSTRAINT target_forms_diversity_is_whole CHECK (num_nulls(diverse, max_per) IN (0, 2))
+    CONSTRAINT target_forms_diversity_is_whole CHECK (num_nulls(diverse, max_per) IN (0, 2)),
+    CONSTRAINT target_forms_ranks_what_is_there CHECK (top IS NULL OR NOT keeps_vanished)
 );
 COMMENT ON TABLE pgscore.target_forms IS
-    'Refresh jobs whose target holds more outputs than the score, or the best rows only';
+    'Refresh jobs whose target holds more than the score: outputs, columns of the source, ranks, or vanished keys';
 COMMENT ON COLUMN pgscore.target_forms.job_id IS 'The job';
 COMMENT ON COLUMN pgscore.target_forms.outputs IS 'Functions of the version beside the main one, by suffix: label, proba';
 COMMENT ON COLUMN pgscore.target_forms.top IS 'How many rows are shown; NULL: all, without a rank';
@@ -35,15 +39,21 @@ COMMENT ON COLUMN pgscore.target_forms.order_by IS 'What ranks, the largest firs
 COMMENT ON COLUMN pgscore.target_forms.diverse IS 'The column of which at most max_per rows of one value are shown';
 COMMENT ON COLUMN pgscore.target_forms.max_per IS 'How many';
 COMMENT ON COLUMN pgscore.target_forms.eligible IS 'The table or view that says which rows may be shown, qualified and quoted';
+COMMENT ON COLUMN pgscore.target_forms.carried IS 'Columns of the source that the target holds too';
+COMMENT ON COLUMN pgscore.target_forms.keeps_vanished IS
+    'Whether rows stay whose key the source has no more, marked in the target''s column vanished_at';
 
 CREATE OR REPLACE FUNCTION pgscore.target_form(job text)
 RETURNS TABLE (
-    outputs text[], top integer, keep integer, per text[], order_by text, diverse text, max_per integer, eligible text
+    outputs text[], top integer, keep integer, per text[], order_by text, diverse text, max_per integer, eligible text,
+    carried text[], keeps_vanished boolean
 )
 LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
-    SELECT coalesce(f.outputs, '{}'), f.top, f.keep, f.per, f.order_by, f.diverse, f.max_per, f.eligible
+    SELECT
+        coalesce(f.outputs, '{}'), f.top, f.keep, f.per, f.order_by, f.diverse, f.max_per, f.eligible, coalesce(f.carried, '{}'),
+        coalesce(f.keeps_vanished, false)
     FROM pgscore.job_of(target_form.job) AS it
     LEFT JOIN pgscore.target_forms AS f USING (job_id)
 $function$;
@@ -51,7 +61,8 @@ COMMENT ON FUNCTION pgscore.target_form(text) IS
     'What a job''s target holds beside the key, score, model_version and scored_at: one row. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.add_target_form(
-    job text, outputs text[], top integer, keep integer, per text[], order_by text, diverse text, max_per integer, eligible text
+    job text, outputs text[], top integer, keep integer, per text[], order_by text, diverse text, max_per integer, eligible text,
+    carried text[], keeps_vanished boolean
 )
 RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -59,10 +70,11 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
     INSERT INTO pgscore.target_forms
     SELECT it.job_id, add_target_form.outputs, add_target_form.top, add_target_form.keep, add_target_form.per,
-           add_target_form.order_by, add_target_form.diverse, add_target_form.max_per, add_target_form.eligible
+           add_target_form.order_by, add_target_form.diverse, add_target_form.max_per, add_target_form.eligible,
+           add_target_form.carried, add_target_form.keeps_vanished
     FROM pgscore.job_of(add_target_form.job) AS it
 $function$;
-COMMENT ON FUNCTION pgscore.add_target_form(text, text[], integer, integer, text[], text, text, integer, text) IS
+COMMENT ON FUNCTION pgscore.add_target_form(text, text[], integer, integer, text[], text, text, integer, text, text[], boolean) IS
     'Writes down the form of a job''s target, which check_target_form has checked. Part of create_refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.check_target_form(job text, source regclass, keys text[], called record, form record)
@@ -84,6 +96,9 @@ BEGIN
         WHEN NOT form.per <@ keys THEN 'ranks per columns of its key only'
         WHEN form.order_by <> 'score' AND form.order_by <> ALL (columns)
             THEN format('is to rank by %I, which %s does not have', form.order_by, source)
+        WHEN form.top IS NOT NULL AND form.keeps_vanished THEN 'ranks the rows that are there: it keeps no vanished ones'
+        WHEN NOT form.carried <@ columns
+            THEN format('is to carry %s, which %s does not have', form.carried, source)
         WHEN form.diverse <> ALL (columns) THEN format('is to be diverse by %I, which %s does not have', form.diverse, source)
         WHEN num_nulls(form.diverse, form.max_per) = 1 OR form.max_per < 1
             THEN 'needs both for diversity: the column, and how many rows of one value may be shown'
@@ -96,8 +111,9 @@ BEGIN
     END IF;
     SELECT n INTO wrong
     FROM unnest(
-        keys || form.outputs || CASE WHEN form.diverse <> ALL (keys) THEN form.diverse END
-        || ARRAY['score', 'model_version', 'scored_at', CASE WHEN form.top IS NOT NULL THEN 'rank' END]) AS n
+        keys || form.outputs || form.carried || CASE WHEN form.diverse <> ALL (keys) THEN form.diverse END
+        || ARRAY['score', 'model_version', 'scored_at', CASE WHEN form.top IS NOT NULL THEN 'rank' END,
+                 CASE WHEN form.keeps_vanished THEN 'vanished_at' END]) AS n
     WHERE n IS NOT NULL
     GROUP BY n
     HAVING count(*) > 1
@@ -117,6 +133,16 @@ BEGIN
             MESSAGE = format('%s has no column of the key of refresh job %s', form.eligible, job),
             HINT = 'a row may be shown where the key columns that it has are found in it';
     END IF;
+    FOREACH wrong IN ARRAY form.carried LOOP
+        BEGIN
+            EXECUTE format('EXPLAIN SELECT FROM %s AS r WHERE r.%I IS DISTINCT FROM r.%2$I', source, wrong);
+        EXCEPTION WHEN undefined_function THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'PS004',
+                MESSAGE = format('refresh job %s cannot carry %I: values of its type cannot be compared', job, wrong),
+                HINT = 'a view over the source can cast it, json to jsonb say';
+        END;
+    END LOOP;
     IF form.top IS NOT NULL AND form.order_by <> 'score' THEN
         -- Fails where the type has no order.
         EXECUTE format('EXPLAIN SELECT FROM %s AS r ORDER BY r.%I', source, form.order_by);
@@ -175,14 +201,23 @@ BEGIN
         place := 'output_' || asked;
         RETURN NEXT;
     END LOOP;
-    IF form.diverse <> ALL (key_columns) THEN
-        name := form.diverse;
-        type := (
-            SELECT format_type(a.atttypid, a.atttypmod)
-            FROM pg_attribute AS a
-            WHERE a.attrelid = source AND a.attname = form.diverse AND a.attnum > 0);
-        expression := format('r.%I', form.diverse);
-        place := 'diverse';
+    FOR name, type, expression, place IN
+        SELECT u.name, format_type(a.atttypid, a.atttypmod), format('r.%I', u.name), u.place
+        FROM (
+            SELECT form.diverse AS name, 'diverse' AS place WHERE form.diverse <> ALL (key_columns)
+            UNION ALL
+            SELECT c.name, 'carried_' || c.n FROM unnest(form.carried) WITH ORDINALITY AS c (name, n)
+        ) AS u
+        LEFT JOIN pg_attribute AS a ON a.attrelid = source AND a.attname = u.name AND a.attnum > 0
+    LOOP
+        RETURN NEXT;
+    END LOOP;
+    IF form.keeps_vanished THEN
+        -- Of a row that is there.
+        name := 'vanished_at';
+        type := 'timestamp with time zone';
+        expression := 'NULL::timestamptz';
+        place := 'vanished_at';
         RETURN NEXT;
     END IF;
     IF form.top IS NOT NULL THEN
@@ -262,23 +297,10 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-    place CONSTANT text[] := parse_ident(target);
-    view CONSTANT text := format('%I.%I', place[1], place[2] || '_top');
     says CONSTANT text := format('What refresh job %s shows of %s', job, target);
+    view CONSTANT text := pgscore.view_beside(job, target, '_top', says);
     partition CONSTANT text := (SELECT string_agg(format('t.%I', p), ', ' ORDER BY n) FROM unnest(form.per) WITH ORDINALITY AS u (p, n));
 BEGIN
-    IF octet_length(place[2] || '_top') > 63 THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'PS003',
-            MESSAGE = format('the view %s_top would have a name longer than 63 bytes', target),
-            HINT = 'give the target a shorter name';
-    END IF;
-    IF obj_description(to_regclass(view), 'pg_class') IS DISTINCT FROM says AND to_regclass(view) IS NOT NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'PS002',
-            MESSAGE = format('%s exists already, and is not the view of refresh job %s', view, job),
-            HINT = 'rename or drop it, or give the target another name';
-    END IF;
     -- With the rights of who reads it: row security of the target holds in it too.
     EXECUTE format(
         $view$
@@ -298,7 +320,7 @@ BEGIN
         view,
         (SELECT string_agg(format('t.%I', k), ', ' ORDER BY n) FROM unnest(keys) WITH ORDINALITY AS u (k, n)),
         (SELECT string_agg(format(', t.%I', o), '')
-         FROM unnest(form.outputs || CASE WHEN form.diverse <> ALL (keys) THEN form.diverse END) AS o
+         FROM unnest(form.outputs || CASE WHEN form.diverse <> ALL (keys) THEN form.diverse END || form.carried) AS o
          WHERE o IS NOT NULL),
         'PARTITION BY ' || partition,
         CASE WHEN form.diverse IS NULL THEN '1'

@@ -89,8 +89,12 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
     it record;
+    predictions text;
 BEGIN
-    SELECT f.target, f.keys INTO it FROM pgscore.freshness AS f WHERE f.job = prediction_ages.job;
+    SELECT f.target, f.keys, s.vanished INTO it
+    FROM pgscore.freshness AS f
+    JOIN pgscore.job_settings AS s USING (job)
+    WHERE f.job = prediction_ages.job;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING
             ERRCODE = 'PS001', MESSAGE = format('there is no refresh job %L', job), HINT = 'see pgscore.freshness';
@@ -101,6 +105,10 @@ BEGIN
             MESSAGE = format('the target of refresh job %s is gone: %s', job, it.target),
             HINT = 'drop the job and create it anew';
     END IF;
+    predictions := it.target || CASE
+        WHEN it.vanished = 'keep' THEN ' AS t WHERE t.vanished_at IS NULL'
+        ELSE ' AS t'
+    END;
     EXECUTE format(
         $ages$
         SELECT
@@ -108,14 +116,14 @@ BEGIN
             percentile_disc(0.5) WITHIN GROUP (ORDER BY s.age),
             percentile_disc(0.95) WITHIN GROUP (ORDER BY s.age),
             max(s.age)
-        FROM (SELECT now() - t.scored_at AS age FROM %s AS t) AS s
-        $ages$, it.target)
+        FROM (SELECT now() - t.scored_at AS age FROM %s) AS s
+        $ages$, predictions)
     INTO rows, p50, p95, max;
     EXECUTE format(
-        'SELECT to_jsonb(s) FROM (SELECT %1$s FROM %2$s AS t ORDER BY t.scored_at, %1$s LIMIT 1) AS s',
+        'SELECT to_jsonb(s) FROM (SELECT %1$s FROM %2$s ORDER BY t.scored_at, %1$s LIMIT 1) AS s',
         (SELECT string_agg(format('t.%I', k.name), ', ' ORDER BY k.n)
          FROM unnest(it.keys) WITH ORDINALITY AS k (name, n)),
-        it.target)
+        predictions)
     INTO oldest_key;
 END
 $function$;

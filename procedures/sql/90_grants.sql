@@ -42,6 +42,7 @@ BEGIN
         GRANT EXECUTE ON PROCEDURE pgscore.refresh, pgscore.run_job, pgscore.recommend TO pgscore_scorer;
         GRANT EXECUTE ON FUNCTION
             pgscore.create_refresh,
+            pgscore.source_view,
             pgscore.drop_refresh,
             pgscore.row_security,
             pgscore.set_challenger,
@@ -55,6 +56,7 @@ BEGIN
             pgscore.cron_runs,
             -- Of which these are parts.
             pgscore.remove_job,
+            pgscore.drop_source_view,
             pgscore.can_read_cron,
             pgscore.cron_name,
             pgscore.without_values,
@@ -74,6 +76,8 @@ BEGIN
             pgscore.key_scored,
             pgscore.write_difference,
             pgscore.check_target,
+            pgscore.target_place,
+            pgscore.view_beside,
             pgscore.functions_named,
             pgscore.challenger_to_run,
             pgscore.record_challenger,
@@ -106,7 +110,7 @@ BEGIN
             pgscore.rank_items
         TO pgscore_scorer;
         GRANT SELECT ON
-            pgscore.freshness, pgscore.challenger_overview, pgscore.run_overview, pgscore.segment_sizes, pgscore.segment_drift
+            pgscore.freshness, pgscore.job_settings, pgscore.challenger_overview, pgscore.run_overview, pgscore.segment_sizes, pgscore.segment_drift
         TO pgscore_scorer;
         IF to_regprocedure('pgscore.runtime_info()') IS NOT NULL THEN
             GRANT EXECUTE ON FUNCTION pgscore.runtime_info TO pgscore_scorer;
@@ -128,6 +132,7 @@ BEGIN
             pgscore.history_overview,
             pgscore.grant_overview,
             pgscore.freshness,
+            pgscore.job_settings,
             pgscore.challenger_overview,
             pgscore.segment_sizes,
             pgscore.segment_drift,
@@ -166,6 +171,7 @@ BEGIN
             pgscore.history_overview,
             pgscore.grant_overview,
             pgscore.freshness,
+            pgscore.job_settings,
             pgscore.challenger_overview,
             pgscore.segment_sizes,
             pgscore.segment_drift,
@@ -188,6 +194,7 @@ BEGIN
             pgscore.history_overview,
             pgscore.grant_overview,
             pgscore.freshness,
+            pgscore.job_settings,
             pgscore.challenger_overview,
             pgscore.segment_sizes,
             pgscore.segment_drift,

@@ -136,7 +136,7 @@ def test_no_value_of_a_row_is_written_down(connection: Any) -> None:
     run(connection, "UPDATE secrets SET secret = 'swordfish' WHERE id = 77")
     with pytest.raises(psycopg2.errors.InvalidTextRepresentation):
         call(connection)
-    assert recorded(connection) == [("failed", None, "invalid input syntax for type integer: … (SQLSTATE 22P02)")]
+    assert recorded(connection) == [("failed", None, "invalid input syntax for type integer (SQLSTATE 22P02)")]
 
 
 def test_what_fails_at_the_commit_is_written_down(connection: Any) -> None:

@@ -116,6 +116,17 @@ def test_changing_one_leaves_the_other(shop: str) -> None:
     assert changed == {"job": "churn_daily", "target_lag": 172_800, "every": 90}
 
 
+def test_limits(shop: str) -> None:
+    given = ("--statement-timeout", "2 hours", "--max-rows-per-second", "5000")
+    created = json.loads(done("refresh", "create", "weekly", *JOB[:-1], "weekly_scores", *given, "--json"))
+    assert (created["statement_timeout"], created["lock_timeout"], created["max_rows_per_second"]) == (7200, None, 5000)
+    assert done("refresh", "change", "weekly", "--lock-timeout", "5 s", "--max-rows-per-second", "none") == (
+        "weekly: statement timeout 2 h, lock timeout 5 s, max rows per second none\n"
+    )
+    weekly = json.loads(done("refresh", "list", "--json"))[-1]
+    assert (weekly["statement_timeout"], weekly["lock_timeout"], weekly["max_rows_per_second"]) == (7200, 5, None)
+
+
 # OpenMetrics.
 
 

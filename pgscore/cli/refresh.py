@@ -117,7 +117,7 @@ def create(  # noqa: PLR0913, PLR0917 (its options)
     return Reply(data, lambda console: console.print(f"Created {job}: {source} through {model} into {target}"))
 
 
-def run(
+def run(  # noqa: PLR0913, PLR0917 (its options)
     session: Session,
     job: Annotated[str | None, typer.Argument(metavar="JOB", help="The job's name.")] = None,
     full: Full = False,
@@ -126,12 +126,22 @@ def run(
         bool,
         typer.Option("--due", help="Run all jobs of this role whose --every has passed since their last run began."),
     ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say what would run, and why; change nothing. Exit code 1: it would fail.")
+    ] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="With --explain, also PostgreSQL's plan of the query.")] = False,
 ) -> Reply:
     """Run a job now, or all that are due: readers see the old predictions until the new ones are there."""
     if (job is None) is not due:
         raise UsageError("name the job, or pass --due for all that are due")
+    if plan and not explain:
+        raise UsageError("--plan belongs to --explain")
+    if explain and (job is None or full or backfill_rows is not None):
+        raise UsageError("--explain looks at one job as it is: leave --due, --full and --backfill-rows away")
     if job is None:
         return _run_due(session)
+    if explain:
+        return _explain(session, job, plan)
     from pgscore.procedures.refresh import run_job
 
     with output.progress(f"refreshing {job}") as progress, session.connection() as connection:
@@ -148,6 +158,24 @@ def _summary(it: RunResult) -> str:
         f"Refreshed {it.job}: {it.rows:,} rows with version {it.version} in {it.seconds:.2f} s"
         f" ({changes}{refused}{steps})"
     )
+
+
+def _explain(session: Session, job: str, plan: bool) -> Reply:
+    from pgscore.procedures.explain import explain_job
+
+    with session.connection() as connection:
+        reasons = explain_job(connection, job, plan=plan)
+
+    def show(console: Console) -> None:
+        told = [reason for reason in reasons if reason.topic != "plan"]
+        console.print(output.table(["", ""], [[reason.topic, reason.says] for reason in told]))
+        for reason in reasons:
+            if reason.topic == "plan":
+                console.print(reason.says)
+
+    would_run = not any(reason.stops for reason in reasons)
+    data = {"job": job, "would_run": would_run, "reasons": [plain(reason) for reason in reasons]}
+    return Reply(data, show, exit_code=0 if would_run else 1)
 
 
 def _run_due(session: Session) -> Reply:

@@ -23,6 +23,7 @@ from pgscore.errors import InvalidNameError, ModelFileError, UsageError
 
 from .intervals import parse_interval
 from .names import JOB_BYTES, MODEL_BYTES, check_name
+from .project_actions import LIMITS, SCHEDULE
 
 AUTO = "auto"
 MODES = ("full", "incremental")
@@ -32,12 +33,14 @@ _LFS = b"version https://git-lfs.github.com/spec/"
 
 _STRINGS = list
 _NUMBER = float
+_COUNT = int
 _OR_FALSE = object
 _TYPES = {
     str: "a string",
     bool: "true or false",
     _STRINGS: "a list of strings",
     _NUMBER: "a number",
+    _COUNT: "a whole number, or false for none",
     _OR_FALSE: "a string, or false for none",
 }
 
@@ -61,6 +64,9 @@ JOB_KEYS: Mapping[str, type] = {
     "mode": str,
     "target_lag": _OR_FALSE,
     "every": _OR_FALSE,
+    "statement_timeout": _OR_FALSE,
+    "lock_timeout": _OR_FALSE,
+    "max_rows_per_second": _COUNT,
     "challenger": _OR_FALSE,
     "canary": _NUMBER,
 }
@@ -91,8 +97,8 @@ class ModelEntry:
 class JobEntry:
     """`[jobs.NAME]`: a refresh job, as `pgscore refresh create` would make it.
 
-    `optional` has target_lag, every, challenger and canary where the file says them, None for its `false`; what it does
-    not say stays as it is.
+    `optional` has its schedule, its limits and its challenger where the file says them, None for its `false`; what it
+    does not say stays as it is.
     """
 
     name: str
@@ -199,6 +205,8 @@ def _require_table(path: Path, name: str, value: object) -> Mapping[str, Any]:
 def _fits(given: object, kind: type) -> bool:
     if kind is _OR_FALSE:
         return given is False or type(given) is str
+    if kind is _COUNT:
+        return given is False or type(given) is int
     if kind is _NUMBER:
         return type(given) in {int, float}
     return type(given) is kind and (kind is not _STRINGS or all(type(text) is str for text in given))  # type: ignore[attr-defined]
@@ -245,19 +253,28 @@ def _job(table: _Table, name: str) -> JobEntry:
     table.require_one_of(MODES, mode, "mode")
     if not entry["key"]:
         raise UsageError(f"{table.where('key')} names no column")
-    optional = _freshness(table, entry) | _challenger(table, entry, alias)
+    optional = _lengths(table, entry) | _rate(table, entry) | _challenger(table, entry, alias)
     return JobEntry(name, entry["model"], alias, entry["source"], tuple(entry["key"]), entry["target"], mode, optional)
 
 
-def _freshness(table: _Table, entry: Mapping[str, Any]) -> dict[str, timedelta | None]:
+def _lengths(table: _Table, entry: Mapping[str, Any]) -> dict[str, timedelta | None]:
     lengths: dict[str, timedelta | None] = {}
-    for key in ("target_lag", "every"):
-        if key in entry:
+    for key in (*SCHEDULE, *LIMITS):
+        if key in entry and JOB_KEYS[key] is _OR_FALSE:
             try:
                 lengths[key] = parse_interval(entry[key]) if entry[key] else None
             except UsageError as error:
                 raise UsageError(f"{table.where(key)}: {error}") from None
     return lengths
+
+
+def _rate(table: _Table, entry: Mapping[str, Any]) -> dict[str, int | None]:
+    key = "max_rows_per_second"
+    if key not in entry:
+        return {}
+    if entry[key] is not False and entry[key] < 1:
+        raise UsageError(f"{table.where(key)} must be at least 1, or false for none")
+    return {key: entry[key] or None}
 
 
 def _challenger(table: _Table, entry: Mapping[str, Any], alias: str) -> dict[str, Any]:

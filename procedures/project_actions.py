@@ -15,7 +15,9 @@ from .intervals import as_text
 
 LIVE = "live"
 
-OPTIONAL = ("target_lag", "every", "challenger", "canary")
+SCHEDULE = ("target_lag", "every")
+LIMITS = ("statement_timeout", "lock_timeout", "max_rows_per_second")
+OPTIONAL = (*SCHEDULE, *LIMITS, "challenger", "canary")
 """Settings of a job that change without making it anew, and stay where pgscore.toml does not name them."""
 
 
@@ -142,6 +144,9 @@ class JobSettings:
     mode: str
     target_lag: timedelta | None = None
     every: timedelta | None = None
+    statement_timeout: timedelta | None = None
+    lock_timeout: timedelta | None = None
+    max_rows_per_second: int | None = None
     challenger: str | None = None
     canary: float = 0
 
@@ -178,7 +183,7 @@ class ChangeJob(Action):
 
     @property
     def anew(self) -> bool:
-        """Whether the job is dropped and created, in one transaction: not for its schedule and its challenger."""
+        """Whether the job is dropped and created, in one transaction: not for schedule, limits and challenger."""
         kept = {key: getattr(self.settings, key) for key in OPTIONAL}
         return replace(self.before, **kept) != self.settings
 

@@ -20,6 +20,7 @@ from .connection import Connection, pinned, transaction
 from .deploy import Deployment, deploy, strategies
 from .project import Project
 from .project_actions import (
+    LIMITS,
     OPTIONAL,
     Action,
     ChangeJob,
@@ -175,6 +176,9 @@ def _change_job(connection: Connection, action: ChangeJob) -> None:
     to = action.settings
     with transaction(connection) as cursor, pinned(cursor):
         cursor.execute("SELECT pgscore.set_schedule(%s, %s, %s)", [action.job, to.target_lag, to.every])
+        cursor.execute(
+            "SELECT pgscore.set_limits(%s, %s, %s, %s)", [action.job, *(getattr(to, limit) for limit in LIMITS)]
+        )
         if (to.challenger, to.canary) != (action.before.challenger, action.before.canary):
             cursor.execute("SELECT pgscore.set_challenger(%s, %s, %s)", [action.job, to.challenger, to.canary])
 

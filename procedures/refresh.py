@@ -13,6 +13,7 @@ from pgscore import quoting
 from pgscore.errors import NotFoundError, PgscoreError, UsageError
 
 from .connection import Connection, autocommit, errors, pinned, transaction, translate
+from .limits import timed
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,9 @@ class Freshness:
     target_missed: bool | None
     next_run: datetime | None
     created_at: datetime
+    statement_timeout: timedelta | None
+    lock_timeout: timedelta | None
+    max_rows_per_second: int | None
 
     @property
     def fresh(self) -> bool:
@@ -106,6 +110,9 @@ def create_job(  # noqa: PLR0913
     vanished: str | None = None,
     target_lag: timedelta | None = None,
     every: timedelta | None = None,
+    statement_timeout: timedelta | None = None,
+    lock_timeout: timedelta | None = None,
+    max_rows_per_second: int | None = None,
 ) -> None:
     """Creates a job: `model` scores every row of `source` into `target`, row by row of `keys`.
 
@@ -114,11 +121,12 @@ def create_job(  # noqa: PLR0913
     A `target` without a schema goes to the first schema of the search_path; it is created where it does not exist.
     `replace` first drops the job of that name, with the record of its runs; its table stays, its place in pg_cron, and
     where none of `outputs`, `top`, `carry` and `vanished` are given also those.
-    `challenger` and `canary` are those of `set_challenger`, `target_lag` and `every` of `set_schedule`. `outputs` are
-    further functions of the model whose answers the target holds, by suffix: "label" for score.churn_label, and `carry`
-    columns of the source that it holds too. With `vanished` "keep", rows whose key the source has no more stay, marked
-    in the target's column vanished_at; without, or with "remove", they go. Raises NotFoundError, SignatureError,
-    InvalidNameError, RefusedError or RightsError; nothing is changed then.
+    `challenger` and `canary` are those of `set_challenger`, `target_lag` and `every` of `set_schedule`, the
+    timeouts and `max_rows_per_second` of `set_limits`. `outputs` are further functions of the model whose answers the
+    target holds, by suffix: "label" for score.churn_label, and `carry` columns of the source that it holds too. With
+    `vanished` "keep", rows whose key the source has no more stay, marked in the target's column vanished_at; without,
+    or with "remove", they go. Raises NotFoundError, SignatureError, InvalidNameError, RefusedError or RightsError;
+    nothing is changed then.
     """
     if (source is None) is (query is None):
         raise UsageError("a refresh job scores a source or a query: give one of the two")
@@ -163,6 +171,9 @@ def create_job(  # noqa: PLR0913
                     *(list(carry), vanished or "remove"),
                 ],
             )
+            cursor.execute(
+                "SELECT pgscore.set_limits(%s, %s, %s, %s)", [job, statement_timeout, lock_timeout, max_rows_per_second]
+            )
             if challenger is not None:
                 cursor.execute("SELECT pgscore.set_challenger(%s, %s, %s)", [job, challenger, canary])
 
@@ -178,9 +189,9 @@ def run_job(
     """Runs a job, each step in its own transaction; what is open on the connection is committed first.
 
     A failure is recorded, keeps the old predictions, and is raised. An incremental job takes several steps where rows
-    are of an old version, up to `backfill_rows` in each; `full` has it score every row, whatever is queued. Raises
-    NotFoundError for the job, its source or its target, and RefusedError while another run of it is going on, or for
-    `full` of a job that is not incremental.
+    are of an old version, up to `backfill_rows` in each; `full` has it score every row, whatever is queued. The job's
+    limits hold. Raises NotFoundError for the job, its source or its target, and RefusedError while another run of it is
+    going on, or for `full` of a job that is not incremental.
     """
     if full:
         with transaction(connection) as cursor, pinned(cursor):
@@ -190,7 +201,7 @@ def run_job(
     begun = time.perf_counter()
     with errors():
         try:
-            with autocommit(connection) as cursor:
+            with autocommit(connection) as cursor, timed(cursor, job):
                 cursor.execute("CALL pgscore.run_job(%s, %s)", [job, backfill_rows])
                 run_id, version, rows, inserted, updated, deleted, refused, steps = cursor.fetchone()
         except psycopg2.Error as error:
@@ -238,7 +249,8 @@ def status(connection: Connection) -> list[Freshness]:
             """
             SELECT job, state, model, alias, version, current_version, refreshed_at, age, rows, refused,
                    source, keys, target, mode, error, challenger, canary, challenger_state, queued, outdated,
-                   target_lag, every, target_missed, next_run, created_at
+                   target_lag, every, target_missed, next_run, created_at,
+                   statement_timeout, lock_timeout, max_rows_per_second
             FROM pgscore.freshness
             ORDER BY job
             """

@@ -158,7 +158,8 @@ def _roles_to_drop(cursor: Any, state: State) -> tuple[list[str], list[str]]:
 
 
 _REFRESHES = re.compile(
-    r"\s*CALL\s+pgscore\.(refresh|run_job)\s*\(\s*(job\s*=>\s*)?'[^']*'\s*\)\s*;?\s*", re.IGNORECASE
+    r"\s*(SET\s+statement_timeout\s*=\s*'\w+'\s*;)?\s*CALL\s+pgscore\.(refresh|run_job)\s*\(\s*(job\s*=>\s*)?'[^']*'\s*\)\s*;?\s*",
+    re.IGNORECASE,
 )
 _MENTIONS = re.compile(r'\b"?(pgscore|score)"?\s*\.', re.IGNORECASE)
 

@@ -44,6 +44,20 @@ TargetLag = Annotated[
         "--target-lag", metavar="TIME", parser=interval, help="How old the predictions may become, such as '15 min'."
     ),
 ]
+StatementTimeout = Annotated[
+    timedelta | None,
+    typer.Option("--statement-timeout", metavar="TIME", parser=interval, help="How long a run may take."),
+]
+LockTimeout = Annotated[
+    timedelta | None,
+    typer.Option("--lock-timeout", metavar="TIME", parser=interval, help="How long a run waits for a lock."),
+]
+MaxRowsPerSecond = Annotated[
+    int | None,
+    typer.Option(
+        "--max-rows-per-second", metavar="N", min=1, help="Wait between the steps of a run, to score no more than N."
+    ),
+]
 Why = Annotated[str | None, typer.Option("--why", metavar="TEXT", help="The reason, for the history.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the SQL, for `psql -f -`; change nothing.")]
 Table = Annotated[str, typer.Option("--table", metavar="TABLE", help="The table or view whose rows the model scores.")]

@@ -14,7 +14,7 @@ from pgscore.errors import UsageError
 from . import output
 from .challenger import Canary, Challenger, challenge, check_canary, compare
 from .command import Reply, Session, command
-from .options import Alias, Every, JobName, TargetLag, interval
+from .options import Alias, Every, JobName, LockTimeout, MaxRowsPerSecond, StatementTimeout, TargetLag, interval
 from .replies import plain, rows
 from .schedule import schedule, unschedule
 from .status import status
@@ -113,6 +113,9 @@ def create(  # noqa: PLR0913, PLR0917 (its options)
     ] = Vanished.REMOVE,
     target_lag: TargetLag = None,
     every: Every = None,
+    statement_timeout: StatementTimeout = None,
+    lock_timeout: LockTimeout = None,
+    max_rows_per_second: MaxRowsPerSecond = None,
 ) -> Reply:
     """Create a job: score a table into a prediction table. Mode incremental puts triggers on the table."""
     check_canary(challenger, canary)
@@ -132,7 +135,8 @@ def create(  # noqa: PLR0913, PLR0917 (its options)
     }
     chosen |= {"mode": mode.value, "challenger": challenger, "canary": canary}
     chosen |= {"target_lag": target_lag, "every": every, "outputs": _listed(outputs), "carry": _listed(carry)}
-    chosen["vanished"] = vanished.value
+    chosen |= {"statement_timeout": statement_timeout, "lock_timeout": lock_timeout}
+    chosen |= {"max_rows_per_second": max_rows_per_second, "vanished": vanished.value}
     ranking = None if top is None else Top(top, per or [], order_by, keep, diverse, max_per, eligible)
     with session.connection() as connection:
         create_job(connection, job, **chosen, top=ranking)
@@ -146,7 +150,7 @@ def _listed(names: str) -> list[str]:
     return [name for name in names.split(",") if name]
 
 
-def run(
+def run(  # noqa: PLR0913, PLR0917 (its options)
     session: Session,
     job: Annotated[str | None, typer.Argument(metavar="JOB", help="The job's name.")] = None,
     full: Full = False,
@@ -155,12 +159,22 @@ def run(
         bool,
         typer.Option("--due", help="Run all jobs of this role whose --every has passed since their last run began."),
     ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say what would run, and why; change nothing. Exit code 1: it would fail.")
+    ] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="With --explain, also PostgreSQL's plan of the query.")] = False,
 ) -> Reply:
     """Run a job now, or all that are due: readers see the old predictions until the new ones are there."""
     if (job is None) is not due:
         raise UsageError("name the job, or pass --due for all that are due")
+    if plan and not explain:
+        raise UsageError("--plan belongs to --explain")
+    if explain and (job is None or full or backfill_rows is not None):
+        raise UsageError("--explain looks at one job as it is: leave --due, --full and --backfill-rows away")
     if job is None:
         return _run_due(session)
+    if explain:
+        return _explain(session, job, plan)
     from pgscore.procedures.refresh import run_job
 
     with output.progress(f"refreshing {job}") as progress, session.connection() as connection:
@@ -177,6 +191,24 @@ def _summary(it: RunResult) -> str:
         f"Refreshed {it.job}: {it.rows:,} rows with version {it.version} in {it.seconds:.2f} s"
         f" ({changes}{refused}{steps})"
     )
+
+
+def _explain(session: Session, job: str, plan: bool) -> Reply:
+    from pgscore.procedures.explain import explain_job
+
+    with session.connection() as connection:
+        reasons = explain_job(connection, job, plan=plan)
+
+    def show(console: Console) -> None:
+        told = [reason for reason in reasons if reason.topic != "plan"]
+        console.print(output.table(["", ""], [[reason.topic, reason.says] for reason in told]))
+        for reason in reasons:
+            if reason.topic == "plan":
+                console.print(reason.says)
+
+    would_run = not any(reason.stops for reason in reasons)
+    data = {"job": job, "would_run": would_run, "reasons": [plain(reason) for reason in reasons]}
+    return Reply(data, show, exit_code=0 if would_run else 1)
 
 
 def _run_due(session: Session) -> Reply:
@@ -232,7 +264,7 @@ def runs(
     return Reply(reply.data, show)
 
 
-def change(
+def change(  # noqa: PLR0913, PLR0917 (its options)
     session: Session,
     job: JobName,
     target_lag: Annotated[
@@ -241,28 +273,55 @@ def change(
     every: Annotated[
         str | None, typer.Option("--every", metavar="TIME", help="When the next run is due, or `none`.")
     ] = None,
+    statement_timeout: Annotated[
+        str | None, typer.Option("--statement-timeout", metavar="TIME", help="How long a run may take, or `none`.")
+    ] = None,
+    lock_timeout: Annotated[
+        str | None, typer.Option("--lock-timeout", metavar="TIME", help="How long a run waits for a lock, or `none`.")
+    ] = None,
+    max_rows_per_second: Annotated[
+        str | None, typer.Option("--max-rows-per-second", metavar="N", help="How many rows a run scores, or `none`.")
+    ] = None,
 ) -> Reply:
-    """Change how fresh a job is to be; the record of its runs stays. What is not given stays as it is."""
-    if target_lag is None and every is None:
-        raise UsageError("say what to change: --target-lag or --every, with a time or `none`")
+    """Change how fresh a job is to be, and its limits. What is not given stays as it is, and the record of its runs."""
+    given = {
+        "target_lag": target_lag, "every": every, "statement_timeout": statement_timeout, "lock_timeout": lock_timeout,
+        "max_rows_per_second": max_rows_per_second,
+    }  # fmt: skip
+    if all(value is None for value in given.values()):
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(f"say what to change: {options}, with a value or `none`")
     from pgscore.procedures.freshness import set_schedule
     from pgscore.procedures.intervals import as_text
+    from pgscore.procedures.limits import set_limits
+    from pgscore.procedures.project_actions import LIMITS, SCHEDULE
     from pgscore.procedures.refresh import find_job
 
+    changed = {name: _read(name, text) for name, text in given.items() if text is not None}
     with session.connection() as connection:
         now = find_job(connection, job)
-        wanted = {"target_lag": _changed(now.target_lag, target_lag), "every": _changed(now.every, every)}
-        set_schedule(connection, job, **wanted)
-    says = ", ".join(
-        f"{name.replace('_', ' ')} {as_text(length) if length else 'none'}" for name, length in wanted.items()
-    )
+        wanted: dict[str, Any] = {}
+        for group, change_them in ((SCHEDULE, set_schedule), (LIMITS, set_limits)):
+            if not changed.keys().isdisjoint(group):
+                values = {name: changed.get(name, getattr(now, name)) for name in group}
+                change_them(connection, job, **values)
+                wanted |= values
+    shown = {
+        name: as_text(value) if isinstance(value, timedelta) else value or "none" for name, value in wanted.items()
+    }
+    says = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in shown.items())
     return Reply(plain({"job": job, **wanted}), lambda console: console.print(f"{job}: {says}"))
 
 
-def _changed(now: timedelta | None, given: str | None) -> timedelta | None:
-    if given is None:
-        return now
-    return None if given == "none" else interval(given)
+def _read(name: str, text: str) -> Any:
+    """The value of an option, None for `none`. Raises UsageError."""
+    if text == "none":
+        return None
+    if name != "max_rows_per_second":
+        return interval(text)
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 2**63:
+        raise UsageError(f"{text!r} is no number of rows; write one, such as 5000, or `none`")
+    return int(text)
 
 
 def drop(session: Session, job: JobName) -> Reply:

@@ -21,13 +21,19 @@ CREATE TABLE IF NOT EXISTS pgscore.jobs (
     canary      double precision NOT NULL DEFAULT 0,
     target_lag  interval,
     every       interval,
+    statement_timeout   interval,
+    lock_timeout        interval,
+    max_rows_per_second bigint,
     CONSTRAINT jobs_name_is_plain CHECK (name ~ '^[a-z][a-z0-9_]*$' AND octet_length(name) <= 63),
     CONSTRAINT jobs_has_a_key CHECK (cardinality(key_columns) > 0),
     CONSTRAINT jobs_challenger_is_another_alias CHECK (challenger <> alias),
     CONSTRAINT jobs_canary_is_a_share CHECK (canary BETWEEN 0 AND 1),
     CONSTRAINT jobs_canary_has_a_challenger CHECK (canary = 0 OR challenger IS NOT NULL),
     CONSTRAINT jobs_target_lag_is_positive CHECK (target_lag > '0'),
-    CONSTRAINT jobs_every_is_positive CHECK (every > '0')
+    CONSTRAINT jobs_every_is_positive CHECK (every > '0'),
+    CONSTRAINT jobs_statement_timeout_is_positive CHECK (statement_timeout > '0'),
+    CONSTRAINT jobs_lock_timeout_is_positive CHECK (lock_timeout > '0'),
+    CONSTRAINT jobs_max_rows_per_second_is_positive CHECK (max_rows_per_second > 0)
 );
 COMMENT ON TABLE pgscore.jobs IS 'Refresh jobs: which model scores which source into which target';
 COMMENT ON COLUMN pgscore.jobs.job_id IS 'Key';
@@ -46,6 +52,10 @@ COMMENT ON COLUMN pgscore.jobs.challenger IS 'The alias whose version is scored 
 COMMENT ON COLUMN pgscore.jobs.canary IS 'The share of the keys whose score in the target is the challenger''s; 0: none';
 COMMENT ON COLUMN pgscore.jobs.target_lag IS 'How old predictions may become; NULL: nothing is declared';
 COMMENT ON COLUMN pgscore.jobs.every IS 'How long after a run began the next one is due; NULL: never by itself';
+COMMENT ON COLUMN pgscore.jobs.statement_timeout IS 'How long a run may take; NULL: as it is set where it runs';
+COMMENT ON COLUMN pgscore.jobs.lock_timeout IS 'How long a run waits for a lock; NULL: as it is set where it runs';
+COMMENT ON COLUMN pgscore.jobs.max_rows_per_second IS
+    'How many rows a run scores in a second, where it takes several steps; NULL: as many as it can';
 
 CREATE TABLE IF NOT EXISTS pgscore.runs (
     run_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -106,6 +106,9 @@ DECLARE
 BEGIN
     PERFORM pgscore.lock_job(job);
     SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
+    PERFORM set_config('lock_timeout', l.lock_timeout, true)
+    FROM pgscore.limits_of(job) AS l
+    WHERE l.lock_timeout IS NOT NULL;
     -- Versions are looked up once, and their own functions are called: a promote meanwhile changes nothing in this run.
     SELECT v.* INTO STRICT called FROM pgscore.version_to_run(it.model, it.alias) AS v;
     SELECT c.* INTO challenger FROM pgscore.challenger_to_run(job) AS c WHERE c.version <> called.version;
@@ -240,7 +243,10 @@ SELECT
     j.every,
     lag.missed AS target_missed,
     coalesce(latest.started_at + j.every, CASE WHEN j.every IS NOT NULL THEN j.created_at END) AS next_run,
-    j.created_at
+    j.created_at,
+    j.statement_timeout,
+    j.lock_timeout,
+    j.max_rows_per_second
 FROM pgscore.jobs AS j
 JOIN pgscore.models AS m USING (model_id)
 LEFT JOIN pgscore.aliases AS a ON a.model_id = j.model_id AND a.alias = j.alias

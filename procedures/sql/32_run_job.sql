@@ -44,6 +44,8 @@ DECLARE
     begun pg_catalog.timestamptz;
     done pg_catalog.record;
     unfinished pg_catalog.bool := true;
+    limits pg_catalog.record;
+    rest pg_catalog.float8;
     state pg_catalog.text;
     message pg_catalog.text;
     hint pg_catalog.text;
@@ -72,9 +74,11 @@ BEGIN
         begun := clock_timestamp();
         BEGIN
             PERFORM pgscore.lock_job(job, run_id);
-            IF backfill_rows IS NOT NULL THEN
-                PERFORM set_config('pgscore.backfill_rows', backfill_rows::text, true);
-            END IF;
+            SELECT l.* INTO STRICT limits FROM pgscore.limits_of(job) AS l;
+            -- No more than ten seconds' rows: it is between steps that a run waits.
+            PERFORM set_config('pgscore.backfill_rows', least(
+                coalesce(backfill_rows, nullif(current_setting('pgscore.backfill_rows', true), '')::bigint, 100000),
+                10 * limits.max_rows_per_second)::text, true);
             EXECUTE 'CALL pgscore.refresh($1)' INTO done USING job;
             unfinished := pgscore.refresh_unfinished(job);
             -- What would fail at the commit fails here, and is written down.
@@ -93,6 +97,13 @@ BEGIN
         rows_deleted := rows_deleted + done.rows_deleted;
         rows_refused := rows_refused + done.rows_refused;
         steps := steps + 1;
+        rest := pgscore.pause(done.rows_scored, begun, limits.max_rows_per_second);
+        IF unfinished AND rest > 0 THEN
+            COMMIT;
+            PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+            RAISE DEBUG 'refresh job % waits for % s', job, rest;
+            PERFORM pg_sleep(rest);
+        END IF;
     END LOOP;
     COMMIT;
     IF state IS NULL THEN

@@ -25,6 +25,24 @@ $function$;
 COMMENT ON FUNCTION pgscore.key_scored(text, regclass, text[]) IS
     'Gives the temporary table pgscore_scored its primary key; raises where the key columns of the source are none. Part of refresh';
 
+CREATE OR REPLACE FUNCTION pgscore.explain_writing(target regclass, OUT way text, OUT says text)
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    is_empty boolean;
+BEGIN
+    EXECUTE format('SELECT NOT EXISTS (SELECT FROM %s)', target) INTO is_empty;
+    way := 'difference';
+    says := CASE
+        WHEN is_empty THEN format('every row is inserted: %s is empty', target)
+        ELSE format('the difference: in %s, keys that are gone are deleted, rows that differ updated, new ones inserted', target)
+    END;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.explain_writing(regclass) IS
+    'How a run would write what it scored, and why. Part of explain_refresh';
+
 CREATE OR REPLACE FUNCTION pgscore.write_difference(
     target regclass, n_keys integer, names text[], written text[], is_partial boolean, keeps_vanished boolean,
     OUT inserted bigint, OUT updated bigint, OUT deleted bigint

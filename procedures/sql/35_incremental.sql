@@ -20,23 +20,17 @@ AS $function$
 $function$;
 COMMENT ON FUNCTION pgscore.columns_read(jsonb) IS 'The columns that a version with these parameters reads. Part of refresh';
 
-CREATE OR REPLACE FUNCTION pgscore.watch_source(job text, reads text[])
-RETURNS text
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+CREATE OR REPLACE FUNCTION pgscore.triggers_of(
+    job text, reads text[], OUT relations regclass[], OUT is_new boolean, OUT state text
+)
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
--- A trigger waits for those who are writing, and who would write waits for it.
-SET lock_timeout = '10s'
 AS $function$
 DECLARE
     it record;
     queue record;
-    relations regclass[];
-    relation regclass;
-    wrong text;
-    is_new boolean;
     triggers bigint;
     active bigint;
-    event text;
 BEGIN
     SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
     WITH RECURSIVE tree (oid) AS (
@@ -52,20 +46,47 @@ BEGIN
     JOIN pg_proc AS p ON p.oid = t.tgfoid
     WHERE t.tgrelid = ANY (relations) AND starts_with(t.tgname, format('pgscore_queue_%s_', it.job_id))
       AND p.pronamespace = 'pgscore'::regnamespace AND p.proname = format('queue_changes_%s', it.job_id);
-    IF NOT is_new AND triggers = 4 * cardinality(relations) AND queue.watched @> relations AND queue.watched <@ relations
-       AND queue.watched_columns @> reads THEN
-        IF active < triggers THEN
-            RAISE WARNING USING
-                MESSAGE = format('triggers of refresh job %s on %s are disabled: each run scores every row', job, it.source),
-                HINT = 'ALTER TABLE … ENABLE TRIGGER';
-            RETURN 'blind';
-        END IF;
+    state := CASE
+        WHEN is_new OR triggers <> 4 * cardinality(relations)
+             OR NOT (queue.watched @> relations AND queue.watched <@ relations AND queue.watched_columns @> reads)
+            THEN 'lacking'
+        WHEN active < triggers THEN 'disabled'
+        ELSE 'watched'
+    END;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.triggers_of(text, text[]) IS
+    'The relations of the source of an incremental job, and the state of their triggers: watched; disabled, some; lacking, for a '
+    'relation or one of the columns read; and whether there were none yet. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.watch_source(job text, reads text[])
+RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+-- A trigger waits for those who are writing, and who would write waits for it.
+SET lock_timeout = '10s'
+AS $function$
+DECLARE
+    it record;
+    found_triggers record;
+    relation regclass;
+    wrong text;
+    event text;
+BEGIN
+    SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
+    SELECT t.* INTO STRICT found_triggers FROM pgscore.triggers_of(job, reads) AS t;
+    IF found_triggers.state = 'disabled' THEN
+        RAISE WARNING USING
+            MESSAGE = format('triggers of refresh job %s on %s are disabled: each run scores every row', job, it.source),
+            HINT = 'ALTER TABLE … ENABLE TRIGGER';
+        RETURN 'blind';
+    ELSIF found_triggers.state = 'watched' THEN
         RETURN 'watched';
     END IF;
 
     SELECT format('%s is no table', c.oid::regclass) INTO wrong
     FROM pg_class AS c
-    WHERE c.oid = ANY (relations) AND c.relkind NOT IN ('r', 'p')
+    WHERE c.oid = ANY (found_triggers.relations) AND c.relkind NOT IN ('r', 'p')
     LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING
@@ -73,9 +94,9 @@ BEGIN
             MESSAGE = format('refresh job %s cannot see what changes: %s', job, wrong),
             HINT = 'mode incremental needs tables, which carry triggers; mode full takes views and foreign tables too';
     END IF;
-    SELECT r INTO relation FROM unnest(relations) AS r WHERE NOT has_table_privilege(r, 'TRIGGER') LIMIT 1;
+    SELECT r INTO relation FROM unnest(found_triggers.relations) AS r WHERE NOT has_table_privilege(r, 'TRIGGER') LIMIT 1;
     IF FOUND THEN
-        IF is_new THEN
+        IF found_triggers.is_new THEN
             RAISE EXCEPTION USING
                 ERRCODE = 'PS005',
                 MESSAGE = format('role %s may not create triggers on %s, which mode incremental needs', current_user, relation),
@@ -86,8 +107,8 @@ BEGIN
             HINT = format('GRANT TRIGGER ON %s TO %I', relation, current_user);
         RETURN 'blind';
     END IF;
-    PERFORM pgscore.make_queue(job, relations);
-    FOREACH relation IN ARRAY relations LOOP
+    PERFORM pgscore.make_queue(job, found_triggers.relations);
+    FOREACH relation IN ARRAY found_triggers.relations LOOP
         FOREACH event IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
             EXECUTE format(
                 'CREATE OR REPLACE TRIGGER %I AFTER %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION pgscore.%I()',
@@ -152,6 +173,29 @@ COMMENT ON FUNCTION pgscore.stage_changes(text, text[], regclass, text, text) IS
     'r of the target of which the condition outdated holds, those scored last first. False, and to be left alone: any row may '
     'have changed. Part of refresh';
 
+CREATE OR REPLACE FUNCTION pgscore.versions_wanted(
+    model text, key_columns text[], called record, challenger record, OUT by_versions text, OUT outdated text
+)
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    by_versions := called.version;
+    outdated := format('r.model_version <> %s', called.version);
+    IF challenger IS NULL THEN
+        RETURN;
+    END IF;
+    IF challenger.canary > 0 THEN
+        by_versions := format('%s, %s of the keys with %s', called.version, challenger.canary, challenger.version);
+        outdated := format(
+            'r.model_version <> CASE WHEN %s THEN %s ELSE %s END',
+            pgscore.canary_condition(model, key_columns, challenger.canary), challenger.version, called.version);
+    END IF;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.versions_wanted(text, text[], record, record) IS
+    'What all rows of a target are to be scored with, and the condition for rows r of it that are not. Part of refresh';
+
 CREATE OR REPLACE FUNCTION pgscore.changes_to_score(job text, source regclass, target regclass, called record, challenger record)
 RETURNS TABLE (watching text, is_partial boolean, by_versions text, outdated text)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
@@ -165,16 +209,10 @@ BEGIN
     SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
     SELECT f.* INTO STRICT form FROM pgscore.target_form(job) AS f;
     reads := pgscore.columns_read(called.parameters) || form.carried;
-    by_versions := called.version;
-    outdated := format('r.model_version <> %s', called.version);
+    SELECT v.by_versions, v.outdated INTO STRICT by_versions, outdated
+    FROM pgscore.versions_wanted(it.model, it.key_columns, called, challenger) AS v;
     IF challenger IS NOT NULL THEN
         reads := reads || pgscore.columns_read(challenger.parameters);
-        IF challenger.canary > 0 THEN
-            by_versions := format('%s, %s of the keys with %s', called.version, challenger.canary, challenger.version);
-            outdated := format(
-                'r.model_version <> CASE WHEN %s THEN %s ELSE %s END',
-                pgscore.canary_condition(it.model, it.key_columns, challenger.canary), challenger.version, called.version);
-        END IF;
     END IF;
     IF form.keeps_vanished THEN
         outdated := outdated || ' AND r.vanished_at IS NULL';

@@ -42,6 +42,8 @@ RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $function$
+DECLARE
+    limits record;
 BEGIN
     PERFORM FROM pgscore.job_of(job);
     IF NOT pgscore.can_read_cron('job') THEN
@@ -50,7 +52,14 @@ BEGIN
             MESSAGE = format('pg_cron is not in database %s, or role %s may not use it', current_database(), current_user),
             HINT = '`pgscore doctor` says which; `pgscore schedule --print cron` shows how to do without';
     END IF;
-    RETURN cron.schedule(pgscore.cron_name(job), cron, format('CALL pgscore.run_job(%L)', job));
+    SELECT l.* INTO STRICT limits FROM pgscore.limits_of(job) AS l;
+    -- With another statement before it, run_job could not commit.
+    RETURN cron.schedule(
+        pgscore.cron_name(job), cron,
+        CASE
+            WHEN limits.statement_timeout IS NULL THEN format('CALL pgscore.run_job(%L)', job)
+            ELSE format('SET statement_timeout = %L; CALL pgscore.refresh(%L)', limits.statement_timeout, job)
+        END);
 EXCEPTION WHEN invalid_parameter_value THEN
     RAISE EXCEPTION USING
         ERRCODE = 'PS003',
@@ -119,7 +128,9 @@ BEGIN
         END
     FROM cron.job_run_details AS d
     CROSS JOIN LATERAL (
-        SELECT substring(d.command FROM '(?i)^\s*CALL\s+pgscore\.(?:refresh|run_job)\s*\(\s*(?:job\s*=>\s*)?''([^'']*)''\s*\)\s*;?\s*$')
+        SELECT substring(
+            d.command
+            FROM '(?i)^\s*(?:SET\s+statement_timeout\s*=\s*''\w+''\s*;)?\s*CALL\s+pgscore\.(?:refresh|run_job)\s*\(\s*(?:job\s*=>\s*)?''([^'']*)''\s*\)\s*;?\s*$')
     ) AS called (job)
     WHERE d.database = current_database() AND called.job IS NOT NULL AND d.status IN ('succeeded', 'failed')
     ORDER BY called.job, d.runid DESC;

@@ -116,6 +116,32 @@ def test_changing_one_leaves_the_other(shop: str) -> None:
     assert changed == {"job": "churn_daily", "target_lag": 172_800, "every": 90}
 
 
+def test_limits(shop: str) -> None:
+    given = ("--statement-timeout", "2 hours", "--max-rows-per-second", "5000")
+    created = json.loads(done("refresh", "create", "weekly", *JOB[:-1], "weekly_scores", *given, "--json"))
+    assert (created["statement_timeout"], created["lock_timeout"], created["max_rows_per_second"]) == (7200, None, 5000)
+    assert done("refresh", "change", "weekly", "--lock-timeout", "5 s", "--max-rows-per-second", "none") == (
+        "weekly: statement timeout 2 h, lock timeout 5 s, max rows per second none\n"
+    )
+    weekly = json.loads(done("refresh", "list", "--json"))[-1]
+    assert (weekly["statement_timeout"], weekly["lock_timeout"], weekly["max_rows_per_second"]) == (7200, 5, None)
+
+
+def test_explaining_a_run(shop: str) -> None:
+    told = {line.split()[0]: line for line in done("refresh", "run", "churn_daily", "--explain").splitlines()}
+    assert told["version"].split(maxsplit=1)[1].strip() == "version 1 of churn, which alias live means"
+    assert "Seq Scan" in done("refresh", "run", "churn_daily", "--explain", "--plan")
+    run(shop, "ALTER TABLE churn_scores DROP COLUMN score")
+    failing = pgscore("refresh", "run", "churn_daily", "--explain", "--json")
+    data = json.loads(failing.out)
+    assert (failing.code, data["would_run"], data["reasons"][-2]["topic"]) == (1, False, "version")
+    assert data["reasons"][-1] == {
+        "topic": "problem", "value": "PS004",
+        "says": "public.churn_scores has no column score, of type double precision",
+    }  # fmt: skip
+    assert [len(json.loads(done("refresh", "runs", "churn_daily", "--json")))] == [1]
+
+
 # OpenMetrics.
 
 

@@ -16,6 +16,7 @@ import pytest
 from pgscore.errors import InvalidNameError, NotFoundError, RefusedError, RightsError
 from pgscore.procedures.deploy import deploy
 from pgscore.procedures.install import install
+from pgscore.procedures.limits import set_limits
 from pgscore.procedures.refresh import create_job, drop_job, find_job, run_job, status
 from pgscore.procedures.schedule import (
     pg_cron_version,
@@ -110,6 +111,15 @@ def test_scheduling_is_idempotent_and_dropping_a_job_unschedules_it(shop: Any, m
     assert in_cron(shop) == []
 
 
+def test_a_run_of_pg_cron_has_the_timeout_of_its_job(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    job(shop, "daily", statement_timeout=timedelta(minutes=1))
+    schedule(shop, "daily", "0 3 * * *")
+    timed = "SET statement_timeout = '60000ms'; CALL pgscore.refresh('daily')"
+    assert in_cron(shop) == [("pgscore:daily", "0 3 * * *", timed, "postgres")]
+    set_limits(shop, "daily", lock_timeout=timedelta(seconds=1))
+    assert in_cron(shop) == [("pgscore:daily", "0 3 * * *", "CALL pgscore.run_job('daily')", "postgres")]
+
+
 def test_what_cannot_be_scheduled(cron_server: Server, shop: Any, as_analyst: Any) -> None:
     job(shop, "daily")
     with pytest.raises(InvalidNameError, match="pg_cron does not take 'at noon'"):
@@ -148,6 +158,10 @@ def test_runs_of_pg_cron_and_their_failures(cron_server: Server, shop: Any, as_a
     for name in ("good", "bad", "lost", "healed"):
         job(shop, name)
         schedule(shop, name, "@reboot")
+    for name, length in (("timed", timedelta(minutes=5)), ("slow", timedelta(milliseconds=100))):
+        query(shop, "CREATE OR REPLACE VIEW slow_customers AS SELECT * FROM customers WHERE pg_sleep(0.01)::text = ''")
+        job(shop, name, statement_timeout=length, **({"source": "slow_customers"} if name == "slow" else {}))
+        schedule(shop, name, "@reboot")
     job(as_analyst, "mine", "lab")
     schedule(as_analyst, "mine", "@reboot")
     assert [name for name, *_ in in_cron(as_analyst)] == ["pgscore:mine"]
@@ -168,22 +182,23 @@ def test_runs_of_pg_cron_and_their_failures(cron_server: Server, shop: Any, as_a
     with opened(cron_server.dsn("shop")) as connection:
         deadline = time.monotonic() + 30
         while (
-            value(connection, "SELECT count(*) FROM cron.job_run_details WHERE status IN ('succeeded', 'failed')") < 6
+            value(connection, "SELECT count(*) FROM cron.job_run_details WHERE status IN ('succeeded', 'failed')") < 8
         ):
             assert time.monotonic() < deadline, query(connection, "SELECT * FROM cron.job_run_details")
             time.sleep(0.1)
         found = {one.job: one for one in status(connection)}
         assert {name: one.state for name, one in found.items()} == {
-            "good": "fresh", "mine": "fresh",
-            "bad": "failed", "lost": "failed", "healed": "failed", "by_hand": "failed",
+            "good": "fresh", "mine": "fresh", "timed": "fresh",
+            "bad": "failed", "lost": "failed", "healed": "failed", "by_hand": "failed", "slow": "failed",
         }  # fmt: skip
         message = "public.{} has no column score, of type double precision"
         assert str(found["bad"].error).startswith(message.format("bad")), "run_job wrote it down"
         assert found["by_hand"].error == "pg_cron: " + message.format("by_hand")
         assert found["lost"].error == "pg_cron: connection failed"
+        assert found["slow"].error == "pg_cron: canceling statement due to statement timeout"
         assert query(connection, "SELECT job, state, by FROM pgscore.run_overview ORDER BY 1") == [
             ("bad", "failed", "postgres"), ("good", "done", "postgres"), ("healed", "failed", "postgres"),
-            ("mine", "done", "analyst"),
+            ("mine", "done", "analyst"), ("timed", "done", "postgres"),
         ]  # fmt: skip
         outcome = pgscore("status", "bad", "--json", "--dsn", connection.dsn)
         assert (outcome.code, json.loads(outcome.out)[0]["error"]) == (1, found["bad"].error)

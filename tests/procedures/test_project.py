@@ -79,6 +79,9 @@ def test_every_key(folder: Path) -> None:
     mode = "full"
     target_lag = "1 h 30 min"
     every = false
+    statement_timeout = "2 h"
+    lock_timeout = false
+    max_rows_per_second = 5000
     challenger = "next"
     canary = 1
     """
@@ -89,7 +92,9 @@ def test_every_key(folder: Path) -> None:
     assert (model.alias, model.promote, model.grants) == ("champion", False, ("analyst", "reporting"))
     assert (job.alias, job.mode) == ("champion", "full")
     assert job.optional == {
-        "target_lag": timedelta(minutes=90), "every": None, "challenger": "next", "canary": 1,
+        "target_lag": timedelta(minutes=90), "every": None,
+        "statement_timeout": timedelta(hours=2), "lock_timeout": None, "max_rows_per_second": 5000,
+        "challenger": "next", "canary": 1,
     }  # fmt: skip
 
 
@@ -132,6 +137,10 @@ MISTAKES = {
     "a mode": (JOB + 'mode = "hourly"', UsageError, ["[jobs.churn_daily] mode is 'hourly'", "full"]),
     "an interval": (JOB + 'every = "1 month"', UsageError, ["[jobs.churn_daily] every", "'1 month'", "15 min"]),
     "true for an interval": (JOB + "every = true", UsageError, ["[jobs.churn_daily] every", "a string, or false"]),
+    "a timeout": (JOB + 'lock_timeout = "soon"', UsageError, ["[jobs.churn_daily] lock_timeout", "'soon'"]),
+    "no rows": (JOB + "max_rows_per_second = 0", UsageError, ["max_rows_per_second must be at least 1", "false"]),
+    "true for rows": (JOB + "max_rows_per_second = true", UsageError, ["must be a whole number, or false"]),
+    "half a row": (JOB + "max_rows_per_second = 0.5", UsageError, ["must be a whole number, or false"]),
     "a number for an interval": (JOB + "target_lag = 15", UsageError, ["target_lag must be a string, or false"]),
     "an empty challenger": (JOB + 'challenger = ""', UsageError, ["[jobs.churn_daily] challenger", "empty"]),
     "a challenger's name": (JOB + 'challenger = "The next"', InvalidNameError, ["challenger", "no name for an alias"]),

@@ -11,6 +11,7 @@ import pytest
 from pgscore.procedures import refresh
 from pgscore.procedures.challenger import set_challenger
 from pgscore.procedures.freshness import set_schedule
+from pgscore.procedures.limits import set_limits
 from pgscore.procedures.project_actions import ChangeJob
 
 from ..support.projects import CHURN, DAILY, Checkout
@@ -30,6 +31,9 @@ def test_a_schedule_and_a_challenger_change_without_making_the_job_anew(checkout
     for said, line in (
         ('target_lag = "15 min"\nevery = "1 day"\n', "target_lag none → 15 min, every none → 1 day"),
         ('target_lag = false\nevery = "24 hours"\n', "target_lag 15 min → none"),
+        ('lock_timeout = "5 s"\n', "lock_timeout none → 5 s"),
+        ("lock_timeout = false\nmax_rows_per_second = 9\n", "lock_timeout 5 s → none, max_rows_per_second none → 9"),
+        ("max_rows_per_second = false\n", "max_rows_per_second 9 → none"),
         ('challenger = "next"\ncanary = 0.25\n', "challenger none → next, canary 0 → 0.25"),
         ('challenger = "next"\n', "canary 0.25 → 0"),
         ("challenger = false\n", "challenger next → none"),
@@ -47,12 +51,15 @@ def test_what_the_file_does_not_say_of_a_job_stays(checkout: Checkout) -> None:
     checkout.apply(CHURN + DAILY)
     set_challenger(checkout.connection, "daily", "next", 0.5)
     set_schedule(checkout.connection, "daily", timedelta(hours=1), timedelta(minutes=5))
+    set_limits(checkout.connection, "daily", timedelta(hours=2), timedelta(seconds=9), 700)
     assert checkout.plan(CHURN + DAILY).actions == ()
     checkout.apply(CHURN + DAILY.replace('source = "customers"', 'source = "active"'))
     (job,) = refresh.status(checkout.connection)
     assert (job.source, job.state) == ("public.active", "never run")
     assert (job.challenger, job.canary) == ("next", 0.5)
     assert (job.target_lag, job.every) == (timedelta(hours=1), timedelta(minutes=5))
+    assert (job.statement_timeout, job.lock_timeout) == (timedelta(hours=2), timedelta(seconds=9))
+    assert job.max_rows_per_second == 700
 
 
 def test_a_job_becomes_incremental_and_full_again(checkout: Checkout) -> None:

@@ -213,6 +213,11 @@ def test_jobs_of_pg_cron() -> None:
             query(connection, "CREATE EXTENSION pg_cron")
             installed_with_models(connection)
             query(connection, "SELECT cron.schedule('ours', '0 4 * * *', $$CALL pgscore.refresh('daily')$$)")
+            query(
+                connection,
+                "SELECT cron.schedule('timed', '0 4 * * *',"
+                " $$SET statement_timeout = '5000ms'; CALL pgscore.refresh('daily')$$)",
+            )
             query(connection, "SELECT cron.schedule('other', '0 4 * * *', 'VACUUM')")
             mixed = value(
                 connection,

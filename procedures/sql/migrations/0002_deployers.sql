@@ -94,3 +94,12 @@ ALTER TABLE pgscore.jobs
     ADD COLUMN every interval,
     ADD CONSTRAINT jobs_target_lag_is_positive CHECK (target_lag > '0'),
     ADD CONSTRAINT jobs_every_is_positive CHECK (every > '0');
+
+-- Limits of refresh jobs.
+ALTER TABLE pgscore.jobs
+    ADD COLUMN statement_timeout interval,
+    ADD COLUMN lock_timeout interval,
+    ADD COLUMN max_rows_per_second bigint,
+    ADD CONSTRAINT jobs_statement_timeout_is_positive CHECK (statement_timeout > '0'),
+    ADD CONSTRAINT jobs_lock_timeout_is_positive CHECK (lock_timeout > '0'),
+    ADD CONSTRAINT jobs_max_rows_per_second_is_positive CHECK (max_rows_per_second > 0);

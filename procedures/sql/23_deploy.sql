@@ -138,7 +138,7 @@ AS $function$
                 WHEN found.word = 'RTEPERMISSIONINFO' THEN 'reads a table'
                 WHEN found.kind = 'node' AND found.word NOT IN (
                         'AGGREF', 'ALIAS', 'ARRAYCOERCEEXPR', 'ARRAYEXPR', 'BOOLEANTEST', 'BOOLEXPR', 'CASEEXPR',
-                        'CASETESTEXPR', 'CASEWHEN', 'CASE', 'WHEN', 'COALESCE', 'COALESCEEXPR', 'COERCEVIAIO', 'CONST',
+                        'CASETESTEXPR', 'CASEWHEN', 'CASE', 'WHEN', 'COALESCE', 'COALESCEEXPR', 'COERCEVIAIO', 'COLLATEEXPR', 'CONST',
                         'DISTINCTEXPR', 'FIELDSELECT', 'FROMEXPR', 'FUNCEXPR', 'JOINEXPR', 'MINMAX', 'MINMAXEXPR',
                         'NAMEDARGEXPR', 'NULLIFEXPR', 'NULLTEST', 'OPEXPR', 'PARAM', 'QUERY', 'RANGETBLENTRY', 'RANGETBLFUNCTION',
                         'RANGETBLREF', 'RELABELTYPE', 'ROW', 'ROWEXPR', 'SCALARARRAYOPEXPR', 'SORTGROUPCLAUSE',

@@ -138,6 +138,18 @@ def test_strategies_agree(connection: Any, strategy: Strategy) -> None:
     np.testing.assert_allclose(found, forest.predict(FRAME[NUMBERS]), rtol=1e-12)
 
 
+def test_categories_that_are_searched_by_their_bytes(connection: Any) -> None:
+    """So many categories that a body in SQL halves them again and again, in COLLATE "C"."""
+    frame = pd.DataFrame({"plan": [f"plan {number}" for number in range(50)]}, dtype=object)
+    encode = ColumnTransformer([("text", OneHotEncoder(), ["plan"])])
+    model = Pipeline([("encode", encode), ("model", LinearRegression())]).fit(frame, np.arange(50.0) ** 2)
+    query(connection, "CREATE TABLE plans AS SELECT n AS id, 'plan ' || n AS plan FROM generate_series(0, 49) AS n")
+    deploy(connection, loaded(model), name="plans", table="plans", strategy=Strategy.SQL)
+    assert "COLLATE" in value(connection, "SELECT pg_get_functiondef('score.plans_v1(text)'::regprocedure)")
+    found = [row[0] for row in query(connection, "SELECT score.plans(p) FROM plans AS p ORDER BY id")]
+    np.testing.assert_allclose(found, model.predict(frame), rtol=1e-9)
+
+
 def test_onnx_needs_plpython(connection: Any) -> None:
     with pytest.raises(NotInstalledError, match="pgscore install --plpython"):
         deploy(connection, classifier(), name="churn", table="customers", strategy=Strategy.ONNX)

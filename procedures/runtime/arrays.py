@@ -1,4 +1,4 @@
-"""float8[][] as PostgreSQL's `array_send` writes it, to numpy.
+"""float8[][] as PostgreSQL's `array_send` writes it, to numpy; and numpy's doubles as PostgreSQL reads them.
 
 The format, all integers big-endian and of 4 bytes: number of dimensions, a flag that is 1 if NULLs may follow, the
 element type; for each dimension its size and lower bound; then each element as its length (8, or -1 for NULL) and its
@@ -41,6 +41,15 @@ def decode(data: bytes, width: int) -> Any:
         if (elements["length"] == 8).all():
             return elements["value"].astype(np.float64).reshape(rows, columns)
     return _with_nulls(data, n).reshape(rows, columns)
+
+
+def encode(values: Any) -> list[str | None]:
+    """The doubles (n,) as PL/Python hands them on to a float8[], None for NaN.
+
+    PL/Python writes every number as text, which PostgreSQL reads. Python takes a microsecond to find the shortest
+    decimals of a double; in hexadecimal, which PostgreSQL reads as well (by C's strtod), it is its bits.
+    """
+    return [None if value != value else value.hex() for value in values.tolist()]
 
 
 def _with_nulls(data: bytes, n: int) -> Any:

@@ -25,7 +25,7 @@ and what an operator can fill, it also has to compute, while nothing can stop it
 LOAD_FACTOR = 32
 """Loading a graph may take 1 GB and so many times its own bytes."""
 
-FIRST_ROWS, MOST_ROWS = 64, 1024
+FIRST_ROWS, MOST_ROWS = 64, 4096
 """Rows given to onnxruntime at once: large enough to be fast, small enough for what a forest of many classes holds."""
 QUICK_SECONDS = 0.05
 
@@ -105,20 +105,23 @@ class Sessions:
             self._last = (sha256, bits, row if any(value is not None for value in row) else None)
         return self._last[2]
 
-    def score_batch(self, sha256: str, features: bytes, output: int) -> Values | None:
-        """One output (from 0) for each row of `array_send(float8[][])`, None for NaN. None for all: ask again."""
+    def score_batch(self, sha256: str, features: bytes, output: int) -> list[str | None] | None:
+        """One output (from 0) for each row of `array_send(float8[][])`, as `arrays.encode` writes it.
+
+        None for all: ask again.
+        """
         graph = self._get(sha256)
         if graph is None:
             return None
         if not 0 <= output < graph.n_outputs:
             raise ScoringError(f"ONNX graph {sha256[:12]} has {graph.n_outputs} outputs, asked for number {output}")
-        values: Values = []
+        values: list[str | None] = []
         try:
             rows = arrays.decode(features, graph.n_features)
             while len(values) < len(rows):
                 check_interrupts()
                 outputs = _run(sha256, graph, rows[len(values) : len(values) + graph.rows_at_once])
-                values.extend(None if value != value else value for value in outputs[:, output].tolist())
+                values.extend(arrays.encode(outputs[:, output]))
         except Interrupted:
             return None
         return values

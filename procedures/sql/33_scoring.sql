@@ -70,13 +70,13 @@ BEGIN
     END IF;
     -- Of a class, the model gives the number; the labels are in the catalog.
     IF called.main ->> 'labels' IS NULL THEN
-        RETURN format('o.%I::%s AS %1$I', column_name, called.main ->> 'result');
+        RETURN format('s.%I::%s AS %1$I', column_name, called.main ->> 'result');
     END IF;
-    RETURN format('(%L::jsonb ->> o.%I::integer)::%s AS %2$I', called.main -> 'labels', column_name, called.main ->> 'result');
+    RETURN format('(%L::jsonb ->> s.%I::integer)::%s AS %2$I', called.main -> 'labels', column_name, called.main ->> 'result');
 END
 $function$;
 COMMENT ON FUNCTION pgscore.answer_of_batch(record, text) IS
-    'SQL of a version''s answer in score_source: from outputs o of its graph, or as it stands in the staged row s. Part of refresh';
+    'SQL of a version''s answer in score_source, from a row s: made of an output of its graph, or as it was staged. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.score_source(
     source regclass, key_columns text[], called record, challenger record DEFAULT NULL, others text[] DEFAULT '{}',
@@ -89,9 +89,12 @@ AS $function$
 DECLARE
     batch_rows CONSTANT integer := 10000;
     answers text[] := ARRAY(SELECT 's.k' || n FROM generate_series(1, cardinality(key_columns)) AS n);
-    -- What is called in batches: its column, the function, and which of its outputs.
+    -- What is scored in batches: its column, and the call.
     graphs text[] := '{}';
     calls text[] := '{}';
+    columns text;
+    names text;
+    definitions text;
     batch text;
     staged bigint;
     pages bigint;
@@ -101,14 +104,17 @@ BEGIN
     answers := answers || pgscore.answer_of_batch(called, 'score');
     IF pgscore.scores_in_batches(called) THEN
         graphs := graphs || 'score'::text;
-        calls := calls || format('score.%I(sent.score_features, %s)', called.name || '_outputs', called.main -> 'outputs' ->> 0);
+        calls := calls || format(
+            'score.%I(array_send(array_agg(b.score_features)), %s) AS score',
+            called.name || '_outputs', called.main -> 'outputs' ->> 0);
     END IF;
     IF challenger IS NOT NULL THEN
         answers := answers || pgscore.answer_of_batch(challenger, 'challenger') || 's.canary'::text;
         IF pgscore.scores_in_batches(challenger) THEN
             graphs := graphs || 'challenger'::text;
             calls := calls || format(
-                'score.%I(sent.challenger_features, %s)', challenger.name || '_outputs', challenger.main -> 'outputs' ->> 0);
+                'score.%I(array_send(array_agg(b.challenger_features)), %s) AS challenger',
+                challenger.name || '_outputs', challenger.main -> 'outputs' ->> 0);
         END IF;
     END IF;
 
@@ -125,26 +131,37 @@ BEGIN
     GET DIAGNOSTICS staged = ROW_COUNT;
     pages := pg_relation_size('pg_temp.pgscore_staged') / current_setting('block_size')::bigint;
     step := greatest(1, batch_rows * pages / greatest(staged, 1));
+    SELECT
+        string_agg(format('b.%I', a.attname), ', ' ORDER BY a.attnum),
+        string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum),
+        string_agg(
+            format('%I %s%s', a.attname, format_type(a.atttypid, a.atttypmod),
+                   CASE WHEN a.attcollation <> 0 THEN format(' COLLATE %s', a.attcollation::regcollation) END),
+            ', ' ORDER BY a.attnum)
+    INTO columns, names, definitions
+    FROM pg_attribute AS a
+    WHERE a.attrelid = 'pg_temp.pgscore_staged'::regclass AND a.attnum > 0
+      AND a.attname <> ALL (SELECT g || '_features' FROM unnest(graphs) AS g);
+    -- Aggregates over the same rows take them in the same order: rows and answers need no join, which would cost as much as
+    -- a small graph.
     batch := format(
         $batch$
-        WITH batch AS MATERIALIZED (
-            SELECT s.*, row_number() OVER () AS place
-            FROM pg_temp.pgscore_staged AS s
-            WHERE s.ctid >= '(%%s,0)'::tid AND s.ctid < '(%%s,0)'::tid
-        ), sent AS MATERIALIZED (
-            SELECT %s FROM batch AS b HAVING count(*) > 0
-        )
         SELECT %s
-        FROM sent
-        CROSS JOIN LATERAL unnest(%s) WITH ORDINALITY AS o (%s, place)
-        JOIN batch AS s USING (place)
+        FROM (
+            SELECT array_agg(ROW(%s)) AS staged, %s
+            FROM pg_temp.pgscore_staged AS b
+            WHERE b.ctid >= $1 AND b.ctid < $2
+            HAVING count(*) > 0
+        ) AS sent
+        CROSS JOIN LATERAL ROWS FROM (unnest(sent.staged) AS (%s), %s) AS s (%s, %s)
         $batch$,
-        (SELECT string_agg(format('array_send(array_agg(b.%1$I ORDER BY b.place)) AS %1$I', g || '_features'), ', ')
-         FROM unnest(graphs) AS g),
-        replace(array_to_string(answers, ', '), '%', '%%'), array_to_string(calls, ', '), array_to_string(graphs, ', '));
-    EXECUTE 'CREATE TEMPORARY TABLE pgscore_scored ON COMMIT DROP AS ' || format(batch, 0, 0) || ' WITH NO DATA';
+        array_to_string(answers, ', '), columns, array_to_string(calls, ', '), definitions,
+        (SELECT string_agg(format('unnest(sent.%I)', g), ', ') FROM unnest(graphs) AS g), names, array_to_string(graphs, ', '));
+    EXECUTE 'CREATE TEMPORARY TABLE pgscore_scored ON COMMIT DROP AS ' || batch || ' WITH NO DATA'
+    USING '(0,0)'::tid, '(0,0)'::tid;
     FOR page IN 0..pages - 1 BY step LOOP
-        EXECUTE 'INSERT INTO pg_temp.pgscore_scored ' || format(batch, page, page + step);
+        EXECUTE 'INSERT INTO pg_temp.pgscore_scored ' || batch
+        USING format('(%s,0)', page)::tid, format('(%s,0)', page + step)::tid;
     END LOOP;
     DROP TABLE pg_temp.pgscore_staged;
 END

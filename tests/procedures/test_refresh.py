@@ -125,6 +125,34 @@ def test_onnx_scores_in_batches(connection15: Any, runtime_folder: Path, model: 
     assert counts(run_job(connection15, "daily")) == (10 * N, 0, 0, 0)
 
 
+def test_onnx_in_batches_leaves_keys_and_outputs_as_they_are(connection15: Any, runtime_folder: Path) -> None:
+    """Keys and outputs that are arrays, and keys that their collation takes for equal."""
+    install(connection15, plpython=True, runtime=runtime_folder)
+    fitted = deployed(connection15, churn_model(), name="graph", strategy=Strategy.ONNX)
+    run(
+        connection15,
+        """
+        CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+        CREATE TABLE s AS
+        SELECT ARRAY[id, -id] AS place, (chr(65 + id % 2 * 32) || id / 2)::varchar(9) COLLATE loose AS half,
+               tenure, charge, plan
+        FROM customers
+        """,
+    )
+    options: dict[str, Any] = {"model": "graph", "source": "s", "outputs": ["proba"]}
+    create_job(connection15, "daily", keys=["place", "half"], target="scores", **options)
+    assert counts(run_job(connection15, "daily")) == (N, N, 0, 0)
+    found = fetch(connection15, "SELECT place[1], score, proba, half FROM scores ORDER BY place")
+    assert [row[0] for row in found] == list(range(N))
+    assert [row[3] for row in found] == [f"{'Aa'[number % 2]}{number // 2}" for number in range(N)]
+    expected = fitted.predict_proba(customers())
+    np.testing.assert_allclose([row[1] for row in found], expected[:, 1], rtol=1e-12)
+    np.testing.assert_allclose([row[2] for row in found], expected, rtol=1e-12)
+    create_job(connection15, "halves", keys=["half"], target="halves", **options)
+    with pytest.raises(RefusedError, match="is not unique"):
+        run_job(connection15, "halves")
+
+
 # What a run writes.
 
 

@@ -47,8 +47,9 @@ soak: $(VENV)/.dev
 	scripts/debian-packages.sh
 	PGSCORE_REQUIRE_ALL=1 PGSCORE_LOAD_SECONDS=$(PGSCORE_LOAD_SECONDS) $(BIN)/python -m pytest -n 0 -s --timeout 0 tests/procedures/test_under_load.py
 
-bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/bulk.py
+bench: $(VENV)/.bench
+	scripts/debian-packages.sh
+	$(BIN)/python -m benchmarks
 	$(BIN)/python benchmarks/large.py
 	$(BIN)/python benchmarks/incremental.py
 
@@ -70,4 +71,8 @@ $(VENV)/.demo: $(VENV)/.pip pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet --group dev
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --group bench
 	touch $@

@@ -68,10 +68,6 @@ def _categories(frame: pd.DataFrame) -> Any:
     return make_pipeline(make_column_transformer((OneHotEncoder(categories=names), ["name"])), Ridge())
 
 
-def _network(*layers: int) -> Any:
-    return make_pipeline(StandardScaler(), MLPRegressor(hidden_layer_sizes=layers, max_iter=20))
-
-
 def _load(connection: Any, frame: pd.DataFrame) -> None:
     with connection, connection.cursor() as cursor:
         columns = ", ".join([*(f"{name} float8" for name in FEATURES), "name text"])
@@ -85,7 +81,7 @@ def _measured(dsn: str, connection: Any, frame: pd.DataFrame, name: str, model: 
     x = frame if name == "categories" else frame[FEATURES].head(2000)
     model.fit(x, np.sin(x.f0) + x.f1)
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "model.joblib"
+        file = Path(folder) / "model.skops"
         skops.io.dump(model, file)
         deployed = pgscore.deploy(connection, pgscore.load_model(file, trust=True), name=name, table="t")
         connection.commit()

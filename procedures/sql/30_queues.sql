@@ -50,9 +50,10 @@ AS $function$
     SELECT
         q.job_id, format('pgscore.queue_%s', q.job_id), format('pgscore.queue_changes_%s', q.job_id), q.watched,
         q.watched_columns,
-        (SELECT array_agg(format_type(a.atttypid, -1) ORDER BY a.attnum)
+        (SELECT array_agg(format_type(t.typelem, -1) ORDER BY a.attnum)
          FROM pg_attribute AS a
-         WHERE a.attrelid = to_regclass(format('pgscore.queue_%s', q.job_id)) AND a.attnum > 1),
+         JOIN pg_type AS t ON t.oid = a.atttypid
+         WHERE a.attrelid = to_regclass(format('pgscore.queue_%s', q.job_id)) AND a.attname ~ '^k[0-9]'),
         q.scored_with
     FROM pgscore.job_of(queue_of.job) AS it
     JOIN pgscore.queues AS q USING (job_id)
@@ -63,8 +64,6 @@ CREATE OR REPLACE FUNCTION pgscore.make_queue(job text, watched regclass[])
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
--- The caller's may be one that the owner may not use.
-SET default_tablespace = ''
 AS $function$
 DECLARE
     it record;
@@ -74,17 +73,25 @@ DECLARE
     reads text[];
     -- What = compares as a model does, and quicker than the bytes.
     plain text[];
-    types text;
+    is_virtual boolean;
+    safe text;
     differs text;
-    changed text;
+    joined text;
+    updated text;
+    -- Of more rows, or of keys that may be long, an array could be too large.
+    most CONSTANT integer := 1000000;
+    collect text;
+    appends text[];
+    bulk text;
 BEGIN
     SELECT j.*, b.owner, b.model_id INTO STRICT it FROM pgscore.job_of(job) AS j JOIN pgscore.jobs AS b USING (job_id);
-    queue := format('queue_%s', it.job_id);
+    queue := format('pgscore.queue_%s', it.job_id);
     SELECT a.attname, format_type(a.atttypid, a.atttypmod) AS type INTO wrong
     FROM pg_attribute AS a
     JOIN pg_type AS t ON t.oid = a.atttypid
     WHERE a.attrelid = to_regclass(it.source) AND a.attname = ANY (it.key_columns)
       AND (t.typnamespace <> 'pg_catalog'::regnamespace OR t.typtype <> 'b' OR t.typcategory = 'A' OR a.attgenerated = 'v'
+           OR t.typarray = 0
            OR EXISTS (SELECT FROM pg_collation AS c WHERE c.oid = a.attcollation AND NOT c.collisdeterministic))
     LIMIT 1;
     IF FOUND THEN
@@ -94,24 +101,30 @@ BEGIN
             HINT = 'a key is a stored column of a type of PostgreSQL''s own, with its default kind of collation; mode full takes others';
     END IF;
     SELECT
-        string_agg(format('k%s %s', k.n, format_type(a.atttypid, -1)), ', ' ORDER BY k.n) AS columns,
+        string_agg(format('k%s %s[]', k.n, format_type(a.atttypid, -1)), ', ' ORDER BY k.n) AS columns,
         string_agg('k' || k.n, ', ' ORDER BY k.n) AS names,
-        string_agg(format('n.%I', k.name), ', ' ORDER BY k.n) AS new,
-        string_agg(format('o.%I', k.name), ', ' ORDER BY k.n) AS old,
-        string_agg(format('coalesce(n.%1$I, o.%1$I)', k.name), ', ' ORDER BY k.n) AS either,
-        string_agg(format('n.%1$I = o.%1$I', k.name), ' AND ' ORDER BY k.n) AS same
+        string_agg(format('array_agg(r.k%s)', k.n), ', ' ORDER BY k.n) AS collected,
+        string_agg(format('ARRAY[r.k%s]', k.n), ', ' ORDER BY k.n) AS single,
+        string_agg(format('ALTER k%s SET STORAGE EXTERNAL', k.n), ', ' ORDER BY k.n) AS storage,
+        string_agg(format('n.%I AS k%s', k.name, k.n), ', ' ORDER BY k.n) AS new,
+        string_agg(format('o.%I AS k%s', k.name, k.n), ', ' ORDER BY k.n) AS old,
+        string_agg(format('coalesce(n.%1$I, o.%1$I) AS k%2$s', k.name, k.n), ', ' ORDER BY k.n) AS either,
+        string_agg(format('n.%1$I = o.%1$I', k.name), ' AND ' ORDER BY k.n) AS same,
+        string_agg(format('n.%1$I IS DISTINCT FROM o.%1$I', k.name), ' OR ' ORDER BY k.n) AS differ,
+        bool_and(a.attlen > 0) AS fixed
     INTO keys
     FROM unnest(it.key_columns) WITH ORDINALITY AS k (name, n)
     JOIN pg_attribute AS a ON a.attrelid = to_regclass(it.source) AND a.attname = k.name;
-    IF to_regclass('pgscore.' || queue) IS NULL THEN
-        -- Rows come in bulk and go in bulk: the pages are empty again when a vacuum has been.
+    IF to_regclass(queue) IS NULL THEN
+        -- Rows come in bulk and go in bulk: the pages are empty again when a vacuum has been. Keys hardly compress.
         EXECUTE format(
-            'CREATE TABLE pgscore.%I (everything boolean, %s) WITH ('
+            'CREATE TABLE %s (everything boolean, changes integer NOT NULL DEFAULT 1, %s) WITH ('
             'autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000, '
             'autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = -1, '
             'autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 1000000)',
             queue, keys.columns);
-        EXECUTE format('COMMENT ON TABLE pgscore.%I IS %L', queue, format('Changed keys of refresh job %s', job));
+        EXECUTE format('ALTER TABLE %s %s', queue, keys.storage);
+        EXECUTE format('COMMENT ON TABLE %s IS %L', queue, format('Changed keys of refresh job %s', job));
     END IF;
 
     -- Of all versions, as any of them may be promoted; none is ever forgotten.
@@ -129,36 +142,92 @@ BEGIN
     JOIN pg_attribute AS a
         ON a.attrelid = to_regclass(it.source) AND a.attname = c.name AND a.attnum > 0 AND NOT a.attisdropped;
     reads := coalesce(reads, '{}');
-    SELECT
-        array_agg(a.attname::text), string_agg(format('(%L, %s)', a.attname, a.atttypid::oid), ', ' ORDER BY a.attnum)
-    INTO plain, types
+    SELECT coalesce(array_agg(a.attname::text), '{}') INTO plain
     FROM pg_attribute AS a
     LEFT JOIN pg_collation AS c ON c.oid = a.attcollation
-    WHERE a.attrelid = to_regclass(it.source) AND a.attname = ANY (it.key_columns || reads)
-      AND (a.attname = ANY (it.key_columns)
-           OR a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'float4'::regtype, 'float8'::regtype,
-                             'numeric'::regtype, 'bool'::regtype, 'text'::regtype, 'varchar'::regtype)
-              AND coalesce(c.collisdeterministic, true));
-    IF EXISTS (
-        SELECT FROM pg_attribute AS a
-        WHERE a.attrelid = to_regclass(it.source) AND a.attname = ANY (reads) AND a.attgenerated = 'v')
-    THEN
+    WHERE a.attrelid = to_regclass(it.source) AND a.attname = ANY (reads)
+      AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'float4'::regtype, 'float8'::regtype,
+                         'numeric'::regtype, 'bool'::regtype, 'text'::regtype, 'varchar'::regtype)
+      AND coalesce(c.collisdeterministic, true);
+    SELECT coalesce(bool_or(a.attgenerated = 'v'), false) INTO is_virtual
+    FROM pg_attribute AS a
+    WHERE a.attrelid = to_regclass(it.source) AND a.attname = ANY (reads);
+
+    -- Whether all columns are there, and = is of the types that it was. Asked of the transition table, as pg_attribute
+    -- takes many times as long; a column that it lacks is found outside, a record, which no column of a table is.
+    SELECT concat(
+        '(SELECT r.safe FROM (SELECT ', string_agg(format('NULL::record AS %I', c.name), ', '),
+        ') AS missing CROSS JOIN LATERAL (SELECT ARRAY[',
+        string_agg(format('pg_typeof(%I)', c.name), ', ' ORDER BY c.n) FILTER (WHERE c.typed), '] = ',
+        quote_literal(array_agg(c.type ORDER BY c.n) FILTER (WHERE c.typed)), '::regtype[]',
+        ' AND ''record''::regtype <> ALL (ARRAY['
+        || string_agg(format('pg_typeof(%I)', c.name), ', ' ORDER BY c.n) FILTER (WHERE NOT c.typed AND NOT is_virtual) || '])',
+        ' AS safe FROM ')
+    INTO safe
+    FROM (
+        SELECT a.attname AS name, a.atttypid::regtype AS type, a.attnum AS n, a.attname = ANY (it.key_columns || plain) AS typed
+        FROM pg_attribute AS a
+        WHERE a.attrelid = to_regclass(it.source) AND a.attname = ANY (it.key_columns || reads)
+    ) AS c;
+
+    IF is_virtual THEN
         -- A transition table has no virtual columns.
-        changed := format('SELECT %s FROM pgscore_old AS o UNION ALL SELECT %s FROM pgscore_new AS n', keys.old, keys.new);
+        updated := format('SELECT %s FROM pgscore_old AS o UNION ALL SELECT %s FROM pgscore_new AS n', keys.old, keys.new);
     ELSE
+        joined := format('pgscore_old AS o FULL JOIN pgscore_new AS n ON %s', keys.same);
         -- The casts to record: a comparison of mere rows would look for an operator of each column.
         SELECT concat_ws(
             ' OR ',
             string_agg(format('o.%1$I IS DISTINCT FROM n.%1$I', c.name), ' OR ') FILTER (WHERE c.name = ANY (plain)),
+            keys.differ,
             CASE WHEN bool_or(c.name <> ALL (plain)) THEN format(
                 'ROW(%s)::record *<> ROW(%s)::record',
                 string_agg(format('o.%I', c.name), ', ' ORDER BY c.n) FILTER (WHERE c.name <> ALL (plain)),
                 string_agg(format('n.%I', c.name), ', ' ORDER BY c.n) FILTER (WHERE c.name <> ALL (plain))) END)
         INTO differs
-        FROM unnest(reads || it.key_columns) WITH ORDINALITY AS c (name, n);
-        changed := format(
-            'SELECT %s FROM pgscore_old AS o FULL JOIN pgscore_new AS n ON %s WHERE %s', keys.either, keys.same,
-            differs);
+        FROM unnest(reads) WITH ORDINALITY AS c (name, n);
+        updated := format('SELECT %s FROM %s WHERE %s', keys.either, joined, differs);
+    END IF;
+    collect := format('INSERT INTO %s (changes, %s) SELECT count(*), %s FROM (', queue, keys.names, keys.collected);
+    SELECT array_agg(
+        CASE WHEN keys.fixed THEN format(
+            $append$%1$s%2$s LIMIT %3$s) AS r HAVING count(*) > 0
+        RETURNING changes INTO queued;
+        IF queued = %3$s THEN
+            -- There may be more.
+            %4$s
+        END IF;$append$, collect, c.rows, most, apart.statement)
+        ELSE apart.statement END
+        ORDER BY c.n)
+    INTO appends
+    FROM unnest(ARRAY[
+        format('SELECT %s FROM pgscore_new AS n', keys.new), format('SELECT %s FROM pgscore_old AS o', keys.old), updated
+    ]) WITH ORDINALITY AS c (rows, n)
+    CROSS JOIN LATERAL (
+        SELECT format('INSERT INTO %s (%s) SELECT %s FROM (%s) AS r;', queue, keys.names, keys.single, c.rows)
+    ) AS apart (statement);
+    IF joined IS NOT NULL AND keys.fixed AND plain <> '{}' THEN
+        -- To carry all columns through the join is most of the work, and a bulk update mostly changes one of them in all
+        -- rows. Where the first rows say so, that one alone is compared; if some row has it unchanged, nothing is queued yet.
+        bulk := format(
+            $bulk$
+        IF is_bulk THEN
+            SELECT CASE %1$s END INTO telling
+            FROM (SELECT * FROM pgscore_old LIMIT 100) AS o
+            JOIN (SELECT * FROM pgscore_new LIMIT 100) AS n ON %2$s;
+            IF telling IS NOT NULL THEN
+                EXECUTE concat(%3$L, telling, %4$L);
+                GET DIAGNOSTICS queued = ROW_COUNT;
+                IF queued > 0 THEN
+                    RETURN NULL;
+                END IF;
+            END IF;
+        END IF;$bulk$,
+            (SELECT string_agg(format('WHEN bool_and(%1$s) THEN %1$L', format('o.%1$I IS DISTINCT FROM n.%1$I', c)), ' ')
+             FROM unnest(plain) AS c),
+            keys.same,
+            format('%sSELECT %s, %s OR ', collect, keys.either, keys.differ),
+            format(' AS changed FROM %s LIMIT %s) AS r HAVING bool_and(r.changed) AND count(*) < %2$s', joined, most));
     END IF;
     -- The plans are kept, whatever the size of the first statement: never a nested loop, which a large one would not survive.
     -- The memory holds the rows of a large one, which else go to files and cost writers half as much again.
@@ -175,24 +244,38 @@ AS %2$L$make$,
         format('queue_changes_%s', it.job_id),
         format(
             $body$
+#variable_conflict use_column
+DECLARE
+    safe boolean;
+    is_bulk boolean;
+    telling text;
+    queued bigint;
 BEGIN
-    IF TG_OP = 'TRUNCATE' OR (
-        SELECT count(*) <> %1$s OR bool_or(a.attname = ANY (%2$L::name[]) AND (a.attname, a.atttypid) NOT IN (%3$s))
-        FROM pg_attribute AS a
-        WHERE a.attrelid = TG_RELID AND a.attname = ANY (%4$L::name[])) THEN
-        INSERT INTO pgscore.%5$I (everything) VALUES (true);
-    ELSIF TG_OP = 'INSERT' THEN
-        INSERT INTO pgscore.%5$I (%6$s) SELECT %7$s FROM pgscore_new AS n;
+    IF TG_OP = 'INSERT' THEN
+        safe := %1$spgscore_new%3$s;
     ELSIF TG_OP = 'DELETE' THEN
-        INSERT INTO pgscore.%5$I (%6$s) SELECT %8$s FROM pgscore_old AS o;
+        safe := %1$spgscore_old%3$s;
+    ELSIF TG_OP = 'UPDATE' THEN
+        SELECT %1$spgscore_old%3$s, EXISTS (SELECT FROM pgscore_new OFFSET 999) INTO safe, is_bulk;
     ELSE
-        INSERT INTO pgscore.%5$I (%6$s) %9$s;
+        safe := false;
+    END IF;
+    IF safe IS NULL THEN
+        -- There are no rows: none is new without an old one, in an update.
+        RETURN NULL;
+    ELSIF NOT safe THEN
+        INSERT INTO %2$s (everything) VALUES (true);
+    ELSIF TG_OP = 'INSERT' THEN
+        %4$s
+    ELSIF TG_OP = 'DELETE' THEN
+        %5$s
+    ELSE%6$s
+        %7$s
     END IF;
     RETURN NULL;
 END
 $body$,
-            (SELECT count(DISTINCT c) FROM unnest(it.key_columns || reads) AS c), plain, types,
-            it.key_columns || reads, queue, keys.names, keys.new, keys.old, changed));
+            safe, queue, ' LIMIT 1) AS r)', appends[1], appends[2], bulk, appends[3]));
     EXECUTE format(
         'COMMENT ON FUNCTION pgscore.%I() IS %L',
         format('queue_changes_%s', it.job_id), format('Trigger: queues changed keys for refresh job %s', job));
@@ -235,11 +318,16 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
-    RETURN QUERY EXECUTE (SELECT format('DELETE FROM %s RETURNING *', q.queue) FROM pgscore.queue_of(job) AS q);
+    RETURN QUERY EXECUTE (
+        SELECT format(
+            'WITH taken AS (DELETE FROM %s RETURNING *) '
+            'SELECT t.everything, k.* FROM taken AS t LEFT JOIN LATERAL unnest(%s) AS k ON true',
+            q.queue, (SELECT string_agg('t.k' || n, ', ' ORDER BY n) FROM generate_series(1, cardinality(q.key_types)) AS n))
+        FROM pgscore.queue_of(job) AS q);
 END
 $function$;
 COMMENT ON FUNCTION pgscore.take_changes(text) IS
-    'Takes the rows of a job''s queue that the statement sees: everything, k1, k2, … Part of refresh';
+    'Takes what is in a job''s queue, as far as the statement sees: everything, or a key k1, k2, … Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.record_scored(job text, scored_with text, outdated bigint)
 RETURNS void
@@ -263,7 +351,7 @@ AS $function$
 BEGIN
     SELECT q.outdated INTO outdated FROM pgscore.queues AS q WHERE q.job_id = backlog.job_id;
     IF FOUND AND to_regclass(format('pgscore.queue_%s', job_id)) IS NOT NULL THEN
-        EXECUTE format('SELECT count(*) FROM pgscore.queue_%s', job_id) INTO queued;
+        EXECUTE format('SELECT coalesce(sum(q.changes), 0) FROM pgscore.queue_%s AS q', job_id) INTO queued;
         RETURN NEXT;
     END IF;
 END

@@ -37,7 +37,8 @@ def truth(connection: Any, source: str = "customers", version: int = 1) -> None:
 def queued(connection: Any) -> list[Any]:
     """The keys in the queue; None for everything."""
     ((number,),) = fetch(connection, "SELECT job_id FROM pgscore.jobs")
-    return sorted((key for (key,) in fetch(connection, f"SELECT k1 FROM pgscore.queue_{number}")), key=str)
+    taken = f"SELECT k FROM pgscore.queue_{number} LEFT JOIN LATERAL unnest(k1) AS k ON true"
+    return sorted((key for (key,) in fetch(connection, taken)), key=str)
 
 
 @contextmanager

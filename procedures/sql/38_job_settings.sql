@@ -1,4 +1,4 @@
--- What the targets of refresh jobs hold, for everybody who sees how fresh they are.
+-- What refresh jobs were created with, for everybody who sees how fresh they are.
 
 CREATE OR REPLACE VIEW pgscore.job_settings WITH (security_barrier) AS
 SELECT
@@ -12,7 +12,11 @@ SELECT
     f.max_per,
     f.eligible,
     coalesce(f.carried, '{}') AS carried,
-    CASE WHEN f.keeps_vanished THEN 'keep' ELSE 'remove' END AS vanished
+    CASE WHEN f.keeps_vanished THEN 'keep' ELSE 'remove' END AS vanished,
+    q.changes,
+    q.watermark,
+    q.lookback
 FROM pgscore.jobs AS j
-LEFT JOIN pgscore.target_forms AS f USING (job_id);
+LEFT JOIN pgscore.target_forms AS f USING (job_id)
+LEFT JOIN pgscore.queues AS q USING (job_id);
 COMMENT ON VIEW pgscore.job_settings IS 'What each refresh job was created with, beside what pgscore.freshness shows of it';

@@ -132,6 +132,12 @@ def create(  # noqa: PLR0913, PLR0917 (its options)
             "--lookback", metavar="TIME", parser=interval, help="How late a watermark may show up. Default: 10 min."
         ),
     ] = None,
+    backfill_first: Annotated[
+        str | None,
+        typer.Option(
+            "--backfill-first", metavar="COLUMN", help="After a promote, rows with the largest of it come first."
+        ),
+    ] = None,
     target_lag: TargetLag = None,
     every: Every = None,
     statement_timeout: StatementTimeout = None,
@@ -159,6 +165,7 @@ def create(  # noqa: PLR0913, PLR0917 (its options)
     chosen |= {"statement_timeout": statement_timeout, "lock_timeout": lock_timeout}
     chosen |= {"max_rows_per_second": max_rows_per_second, "vanished": vanished.value}
     chosen |= {"changes": changes and changes.value, "watermark": watermark, "lookback": lookback}
+    chosen["backfill_first"] = backfill_first
     ranking = None if top is None else Top(top, per or [], order_by, keep, diverse, max_per, eligible)
     with session.connection() as connection:
         create_job(connection, job, **chosen, top=ranking)

@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS pgscore.queues (
     watermark       text,
     lookback        interval,
     seen            timestamp,
+    backfill_first  text,
     CONSTRAINT queues_watermark_is_whole CHECK ((changes = 'watermark') = (num_nulls(watermark, lookback) = 0))
 );
 COMMENT ON TABLE pgscore.queues IS 'What incremental refresh jobs know of their source and target';
@@ -40,6 +41,8 @@ COMMENT ON COLUMN pgscore.queues.watermark IS 'The column of the source that say
 COMMENT ON COLUMN pgscore.queues.lookback IS 'How much older than the latest seen a row may be that a run scores';
 COMMENT ON COLUMN pgscore.queues.seen IS
     'The latest watermark that a run has seen, no later than that run; in UTC where the column has a time zone';
+COMMENT ON COLUMN pgscore.queues.backfill_first IS
+    'The column of the target whose largest values are scored anew first; NULL: those scored last first';
 
 CREATE OR REPLACE FUNCTION pgscore.is_incremental(job text)
 RETURNS boolean
@@ -55,7 +58,8 @@ COMMENT ON FUNCTION pgscore.is_incremental(text) IS 'Whether a refresh job is of
 CREATE OR REPLACE FUNCTION pgscore.queue_of(job text)
 RETURNS TABLE (
     job_id integer, queue text, trigger_function text, watched regclass[], watched_columns text[], key_types text[],
-    scored_with text, changes text, hashes text, watermark text, lookback interval, seen timestamp
+    scored_with text, changes text, hashes text, watermark text, lookback interval, seen timestamp,
+    backfill_first text
 )
 LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -66,7 +70,8 @@ AS $function$
         (SELECT array_agg(format_type(a.atttypid, -1) ORDER BY a.attnum)
          FROM pg_attribute AS a
          WHERE a.attrelid = to_regclass(format('pgscore.queue_%s', q.job_id)) AND a.attnum > 1),
-        q.scored_with, q.changes, format('pgscore.hashes_%s', q.job_id), q.watermark, q.lookback, q.seen
+        q.scored_with, q.changes, format('pgscore.hashes_%s', q.job_id), q.watermark, q.lookback, q.seen,
+        q.backfill_first
     FROM pgscore.job_of(queue_of.job) AS it
     JOIN pgscore.queues AS q USING (job_id)
 $function$;

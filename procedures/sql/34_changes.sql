@@ -15,17 +15,21 @@
 --
 -- Rights are those of 31_refresh.sql, errors those of 20_functions.sql.
 
-CREATE OR REPLACE FUNCTION pgscore.set_changes(job text, changes text, watermark text, lookback interval)
+CREATE OR REPLACE FUNCTION pgscore.set_changes(
+    job text, changes text, watermark text, lookback interval, backfill_first text
+)
 RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
-    INSERT INTO pgscore.queues (job_id, watched, watched_columns, changes, watermark, lookback)
-    SELECT it.job_id, '{}', '{}', set_changes.changes, set_changes.watermark, set_changes.lookback
+    INSERT INTO pgscore.queues (job_id, watched, watched_columns, changes, watermark, lookback, backfill_first)
+    SELECT it.job_id, '{}', '{}', set_changes.changes, set_changes.watermark, set_changes.lookback,
+           set_changes.backfill_first
     FROM pgscore.job_of(set_changes.job) AS it
 $function$;
-COMMENT ON FUNCTION pgscore.set_changes(text, text, text, interval) IS
-    'Writes down how an incremental job learns what changed, which check_changes has checked. Part of create_refresh';
+COMMENT ON FUNCTION pgscore.set_changes(text, text, text, interval, text) IS
+    'Writes down how an incremental job learns what changed, and what it backfills first, as create_refresh has checked. Part of '
+    'create_refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.record_seen(job text, seen timestamp)
 RETURNS void

@@ -173,17 +173,18 @@ BEGIN
     EXECUTE format('ALTER TABLE pg_temp.pgscore_changed ADD PRIMARY KEY (%s)', names);
     IF queue.scored_with IS DISTINCT FROM by_versions THEN
         EXECUTE format(
-            'INSERT INTO pg_temp.pgscore_changed SELECT %s FROM %s AS r WHERE %s ORDER BY r.scored_at DESC LIMIT %s '
+            'INSERT INTO pg_temp.pgscore_changed SELECT %s FROM %s AS r WHERE %s ORDER BY %s r.scored_at DESC LIMIT %s '
             'ON CONFLICT DO NOTHING',
             (SELECT string_agg(format('r.%I', k), ', ' ORDER BY n) FROM unnest(key_columns) WITH ORDINALITY AS u (k, n)),
-            target, outdated, chunk);
+            target, outdated, CASE WHEN queue.backfill_first IS NOT NULL THEN format('r.%I DESC NULLS LAST,', queue.backfill_first) END,
+            chunk);
     END IF;
     RETURN true;
 END
 $function$;
 COMMENT ON FUNCTION pgscore.stage_changes(text, regclass, text[], regclass, text, text) IS
     'Makes the temporary table pgscore_changed: the keys k1, k2, … that were queued or found, and up to pgscore.backfill_rows of rows '
-    'r of the target of which the condition outdated holds, those scored last first. False, and to be left alone: any row may '
+    'r of the target of which the condition outdated holds, the largest by backfill_first or those scored last first. False, and to be left alone: any row may '
     'have changed. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.versions_wanted(

@@ -108,6 +108,10 @@ def create_job(  # noqa: PLR0913
     top: Top | None = None,
     carry: Sequence[str] = (),
     vanished: str | None = None,
+    changes: str | None = None,
+    watermark: str | None = None,
+    lookback: timedelta | None = None,
+    backfill_first: str | None = None,
     target_lag: timedelta | None = None,
     every: timedelta | None = None,
     statement_timeout: timedelta | None = None,
@@ -117,7 +121,9 @@ def create_job(  # noqa: PLR0913
     """Creates a job: `model` scores every row of `source` into `target`, row by row of `keys`.
 
     Instead of `source`, a `query`: a view of it is made beside the target, TARGET_source, and goes with the job.
-    With `mode` "incremental", triggers on `source` queue changed keys, and a run scores those (docs/refresh.md).
+    With `mode` "incremental" a run scores what changed. It learns of that by `changes`: "triggers" on `source` (the
+    default), "hash", or "watermark", the column `watermark` with `lookback`, by default 10 minutes (docs/refresh.md).
+    After a promote it scores the rows with the largest `backfill_first` before others, a column of the target.
     A `target` without a schema goes to the first schema of the search_path; it is created where it does not exist.
     `replace` first drops the job of that name, with the record of its runs; its table stays, its place in pg_cron, and
     where none of `outputs`, `top`, `carry` and `vanished` are given also those.
@@ -165,10 +171,11 @@ def create_job(  # noqa: PLR0913
                 cursor.execute("SELECT pgscore.remove_job(%s)", [job])
             cursor.execute(
                 "SELECT pgscore.create_refresh(%s, %s, %s::oid::regclass, %s::text[], %s, %s, %s, %s, %s, %s::text[],"
-                " %s, %s::text[], %s, %s, %s, %s, %s::oid::regclass, carry => %s::text[], vanished => %s)",
+                " %s, %s::text[], %s, %s, %s, %s, %s::oid::regclass, carry => %s::text[], vanished => %s,"
+                " changes => %s, watermark => %s, lookback => %s, backfill_first => %s)",
                 [
                     *(job, model, oid, list(keys), target, alias, mode, target_lag, every, list(outputs), *ranking),
-                    *(list(carry), vanished or "remove"),
+                    *(list(carry), vanished or "remove", changes, watermark, lookback, backfill_first),
                 ],
             )
             cursor.execute(

@@ -39,6 +39,14 @@ class Vanished(str, Enum):  # noqa: UP042 (as above)
     KEEP = "keep"
 
 
+class Changes(str, Enum):  # noqa: UP042 (as above)
+    """`--changes`: how an incremental job learns what changed."""
+
+    TRIGGERS = "triggers"
+    HASH = "hash"
+    WATERMARK = "watermark"
+
+
 Full = Annotated[bool, typer.Option("--full", help="Score every row in an incremental job too.")]
 BackfillRows = Annotated[
     int | None,
@@ -111,13 +119,32 @@ def create(  # noqa: PLR0913, PLR0917 (its options)
     vanished: Annotated[
         Vanished, typer.Option("--vanished", help="Rows whose key is gone: remove, or keep and mark in vanished_at.")
     ] = Vanished.REMOVE,
+    changes: Annotated[
+        Changes | None,
+        typer.Option("--changes", help="How mode incremental learns of changes. Default: triggers on the table."),
+    ] = None,
+    watermark: Annotated[
+        str | None, typer.Option("--watermark", metavar="COLUMN", help="The column that says when a row changed.")
+    ] = None,
+    lookback: Annotated[
+        timedelta | None,
+        typer.Option(
+            "--lookback", metavar="TIME", parser=interval, help="How late a watermark may show up. Default: 10 min."
+        ),
+    ] = None,
+    backfill_first: Annotated[
+        str | None,
+        typer.Option(
+            "--backfill-first", metavar="COLUMN", help="After a promote, rows with the largest of it come first."
+        ),
+    ] = None,
     target_lag: TargetLag = None,
     every: Every = None,
     statement_timeout: StatementTimeout = None,
     lock_timeout: LockTimeout = None,
     max_rows_per_second: MaxRowsPerSecond = None,
 ) -> Reply:
-    """Create a job: score a table into a prediction table. Mode incremental puts triggers on the table."""
+    """Create a job: score a table into a prediction table. Mode incremental puts triggers on the table, by default."""
     check_canary(challenger, canary)
     if (source is None) is (query is None):
         raise UsageError("say what to score: --from TABLE or --from-query SQL")
@@ -137,6 +164,8 @@ def create(  # noqa: PLR0913, PLR0917 (its options)
     chosen |= {"target_lag": target_lag, "every": every, "outputs": _listed(outputs), "carry": _listed(carry)}
     chosen |= {"statement_timeout": statement_timeout, "lock_timeout": lock_timeout}
     chosen |= {"max_rows_per_second": max_rows_per_second, "vanished": vanished.value}
+    chosen |= {"changes": changes and changes.value, "watermark": watermark, "lookback": lookback}
+    chosen["backfill_first"] = backfill_first
     ranking = None if top is None else Top(top, per or [], order_by, keep, diverse, max_per, eligible)
     with session.connection() as connection:
         create_job(connection, job, **chosen, top=ranking)

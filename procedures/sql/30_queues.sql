@@ -3,7 +3,8 @@
 -- A job has a table pgscore.queue_N and a trigger function pgscore.queue_changes_N, N being its job_id. The statement-level
 -- triggers that 35_incremental.sql puts on the source, and on each of its partitions, append to it: the keys of rows that
 -- came, went or changed in a column that a version of the model reads. A row with `everything` says that any key may have
--- changed. A run takes the rows that it sees and nothing else: what commits later stays for the next.
+-- changed. A run takes the rows that it sees and nothing else: what commits later stays for the next. Where runs find changes
+-- otherwise (34_changes.sql), `everything` is all that stands in it, and there is no function.
 --
 -- The trigger function runs in the transactions of everybody who writes the source, as the owner, and a user can give his
 -- table columns of types, casts and operators of his own. So it calls none of them: what it compares by = is of
@@ -18,7 +19,14 @@ CREATE TABLE IF NOT EXISTS pgscore.queues (
     watched         regclass[] NOT NULL,
     watched_columns text[] NOT NULL,
     scored_with     text,
-    outdated        bigint
+    outdated        bigint,
+    changes         text NOT NULL DEFAULT 'triggers'
+                    CONSTRAINT queues_changes_is_known CHECK (changes IN ('triggers', 'hash', 'watermark')),
+    watermark       text,
+    lookback        interval,
+    seen            timestamp,
+    backfill_first  text,
+    CONSTRAINT queues_watermark_is_whole CHECK ((changes = 'watermark') = (num_nulls(watermark, lookback) = 0))
 );
 COMMENT ON TABLE pgscore.queues IS 'What incremental refresh jobs know of their source and target';
 COMMENT ON COLUMN pgscore.queues.job_id IS 'The job; its queue is pgscore.queue_N';
@@ -27,6 +35,14 @@ COMMENT ON COLUMN pgscore.queues.watched_columns IS 'The columns whose change qu
 COMMENT ON COLUMN pgscore.queues.scored_with IS
     'The version (and challenger, and canary share) that all rows of the target are of; NULL: a run has yet to see to that';
 COMMENT ON COLUMN pgscore.queues.outdated IS 'Rows of other versions that the last run left in the target';
+COMMENT ON COLUMN pgscore.queues.changes IS
+    'How runs learn what changed: triggers, the hash of the inputs of each key, or a watermark (34_changes.sql)';
+COMMENT ON COLUMN pgscore.queues.watermark IS 'The column of the source that says when a row changed';
+COMMENT ON COLUMN pgscore.queues.lookback IS 'How much older than the latest seen a row may be that a run scores';
+COMMENT ON COLUMN pgscore.queues.seen IS
+    'The latest watermark that a run has seen, no later than that run; in UTC where the column has a time zone';
+COMMENT ON COLUMN pgscore.queues.backfill_first IS
+    'The column of the target whose largest values are scored anew first; NULL: those scored last first';
 
 CREATE OR REPLACE FUNCTION pgscore.is_incremental(job text)
 RETURNS boolean
@@ -42,7 +58,8 @@ COMMENT ON FUNCTION pgscore.is_incremental(text) IS 'Whether a refresh job is of
 CREATE OR REPLACE FUNCTION pgscore.queue_of(job text)
 RETURNS TABLE (
     job_id integer, queue text, trigger_function text, watched regclass[], watched_columns text[], key_types text[],
-    scored_with text
+    scored_with text, changes text, hashes text, watermark text, lookback interval, seen timestamp,
+    backfill_first text
 )
 LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -54,13 +71,14 @@ AS $function$
          FROM pg_attribute AS a
          JOIN pg_type AS t ON t.oid = a.atttypid
          WHERE a.attrelid = to_regclass(format('pgscore.queue_%s', q.job_id)) AND a.attname ~ '^k[0-9]'),
-        q.scored_with
+        q.scored_with, q.changes, format('pgscore.hashes_%s', q.job_id), q.watermark, q.lookback, q.seen,
+        q.backfill_first
     FROM pgscore.job_of(queue_of.job) AS it
     JOIN pgscore.queues AS q USING (job_id)
 $function$;
 COMMENT ON FUNCTION pgscore.queue_of(text) IS 'The queue of an incremental refresh job; no row for another. Part of refresh';
 
-CREATE OR REPLACE FUNCTION pgscore.make_queue(job text, watched regclass[])
+CREATE OR REPLACE FUNCTION pgscore.make_queue(job text, source regclass, watched regclass[])
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -89,7 +107,7 @@ BEGIN
     SELECT a.attname, format_type(a.atttypid, a.atttypmod) AS type INTO wrong
     FROM pg_attribute AS a
     JOIN pg_type AS t ON t.oid = a.atttypid
-    WHERE a.attrelid = to_regclass(it.source) AND a.attname = ANY (it.key_columns)
+    WHERE a.attrelid = source AND a.attname = ANY (it.key_columns)
       AND (t.typnamespace <> 'pg_catalog'::regnamespace OR t.typtype <> 'b' OR t.typcategory = 'A' OR a.attgenerated = 'v'
            OR t.typarray = 0
            OR EXISTS (SELECT FROM pg_collation AS c WHERE c.oid = a.attcollation AND NOT c.collisdeterministic))
@@ -102,6 +120,7 @@ BEGIN
     END IF;
     SELECT
         string_agg(format('k%s %s[]', k.n, format_type(a.atttypid, -1)), ', ' ORDER BY k.n) AS columns,
+        string_agg(format('k%s %s', k.n, format_type(a.atttypid, -1)), ', ' ORDER BY k.n) AS scalars,
         string_agg('k' || k.n, ', ' ORDER BY k.n) AS names,
         string_agg(format('array_agg(r.k%s)', k.n), ', ' ORDER BY k.n) AS collected,
         string_agg(format('ARRAY[r.k%s]', k.n), ', ' ORDER BY k.n) AS single,
@@ -114,7 +133,7 @@ BEGIN
         bool_and(a.attlen > 0) AS fixed
     INTO keys
     FROM unnest(it.key_columns) WITH ORDINALITY AS k (name, n)
-    JOIN pg_attribute AS a ON a.attrelid = to_regclass(it.source) AND a.attname = k.name;
+    JOIN pg_attribute AS a ON a.attrelid = source AND a.attname = k.name;
     IF to_regclass(queue) IS NULL THEN
         -- Rows come in bulk and go in bulk: the pages are empty again when a vacuum has been. Keys hardly compress.
         EXECUTE format(
@@ -125,6 +144,14 @@ BEGIN
             queue, keys.columns);
         EXECUTE format('ALTER TABLE %s %s', queue, keys.storage);
         EXECUTE format('COMMENT ON TABLE %s IS %L', queue, format('Changed keys of refresh job %s', job));
+        IF (SELECT q.changes = 'hash' FROM pgscore.queues AS q WHERE q.job_id = it.job_id) THEN
+            EXECUTE format(
+                'CREATE TABLE pgscore.hashes_%s (%s, hash bigint NOT NULL, PRIMARY KEY (%s))',
+                it.job_id, keys.scalars, keys.names);
+            EXECUTE format(
+                'COMMENT ON TABLE pgscore.hashes_%s IS %L', it.job_id, format('Hashes of what refresh job %s scored', job));
+            EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON pgscore.hashes_%s TO %I', it.job_id, it.owner);
+        END IF;
     END IF;
 
     -- Of all versions, as any of them may be promoted; none is ever forgotten.
@@ -140,18 +167,25 @@ BEGIN
         SELECT unnest(f.carried) FROM pgscore.target_forms AS f WHERE f.job_id = it.job_id
     ) AS c (name)
     JOIN pg_attribute AS a
-        ON a.attrelid = to_regclass(it.source) AND a.attname = c.name AND a.attnum > 0 AND NOT a.attisdropped;
+        ON a.attrelid = source AND a.attname = c.name AND a.attnum > 0 AND NOT a.attisdropped;
     reads := coalesce(reads, '{}');
+    UPDATE pgscore.queues AS q
+    SET watched = make_queue.watched, watched_columns = reads, scored_with = NULL
+    WHERE q.job_id = it.job_id;
+    PERFORM pgscore.queue_everything(job);
+    IF make_queue.watched = '{}' THEN
+        RETURN;
+    END IF;
     SELECT coalesce(array_agg(a.attname::text), '{}') INTO plain
     FROM pg_attribute AS a
     LEFT JOIN pg_collation AS c ON c.oid = a.attcollation
-    WHERE a.attrelid = to_regclass(it.source) AND a.attname = ANY (reads)
+    WHERE a.attrelid = source AND a.attname = ANY (reads)
       AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'float4'::regtype, 'float8'::regtype,
                          'numeric'::regtype, 'bool'::regtype, 'text'::regtype, 'varchar'::regtype)
       AND coalesce(c.collisdeterministic, true);
     SELECT coalesce(bool_or(a.attgenerated = 'v'), false) INTO is_virtual
     FROM pg_attribute AS a
-    WHERE a.attrelid = to_regclass(it.source) AND a.attname = ANY (reads);
+    WHERE a.attrelid = source AND a.attname = ANY (reads);
 
     -- Whether all columns are there, and = is of the types that it was. Asked of the transition table, as pg_attribute
     -- takes many times as long; a column that it lacks is found outside, a record, which no column of a table is.
@@ -167,7 +201,7 @@ BEGIN
     FROM (
         SELECT a.attname AS name, a.atttypid::regtype AS type, a.attnum AS n, a.attname = ANY (it.key_columns || plain) AS typed
         FROM pg_attribute AS a
-        WHERE a.attrelid = to_regclass(it.source) AND a.attname = ANY (it.key_columns || reads)
+        WHERE a.attrelid = source AND a.attname = ANY (it.key_columns || reads)
     ) AS c;
 
     IF is_virtual THEN
@@ -281,15 +315,11 @@ $body$,
         format('queue_changes_%s', it.job_id), format('Trigger: queues changed keys for refresh job %s', job));
     EXECUTE format('REVOKE ALL ON FUNCTION pgscore.%I() FROM PUBLIC', format('queue_changes_%s', it.job_id));
     EXECUTE format('GRANT EXECUTE ON FUNCTION pgscore.%I() TO %I', format('queue_changes_%s', it.job_id), it.owner);
-    INSERT INTO pgscore.queues AS q (job_id, watched, watched_columns)
-    VALUES (it.job_id, make_queue.watched, reads)
-    ON CONFLICT ON CONSTRAINT queues_pkey
-    DO UPDATE SET watched = excluded.watched, watched_columns = excluded.watched_columns, scored_with = NULL;
-    PERFORM pgscore.queue_everything(job);
 END
 $function$;
-COMMENT ON FUNCTION pgscore.make_queue(text, regclass[]) IS
-    'Makes the queue of an incremental job and its trigger function, or the function anew. Part of refresh';
+COMMENT ON FUNCTION pgscore.make_queue(text, regclass, regclass[]) IS
+    'Makes the queue of an incremental job and, where relations are watched, its trigger function, or the function anew. Part '
+    'of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.queue_everything(job text)
 RETURNS void
@@ -348,16 +378,22 @@ RETURNS TABLE (queued bigint, outdated bigint)
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
+DECLARE
+    changes text;
 BEGIN
-    SELECT q.outdated INTO outdated FROM pgscore.queues AS q WHERE q.job_id = backlog.job_id;
+    SELECT q.outdated, q.changes INTO outdated, changes FROM pgscore.queues AS q WHERE q.job_id = backlog.job_id;
     IF FOUND AND to_regclass(format('pgscore.queue_%s', job_id)) IS NOT NULL THEN
         EXECUTE format('SELECT coalesce(sum(q.changes), 0) FROM pgscore.queue_%s AS q', job_id) INTO queued;
+        IF changes <> 'triggers' AND queued = 0 THEN
+            queued := NULL;
+        END IF;
         RETURN NEXT;
     END IF;
 END
 $function$;
 COMMENT ON FUNCTION pgscore.backlog(integer) IS
-    'Of an incremental refresh job: changes that are queued, and rows of an old version that the last run left. Part of freshness';
+    'Of an incremental refresh job: changes that are queued (NULL: unknown, as the next run will find them by hash or watermark), '
+    'and rows of an old version that the last run left. Part of freshness';
 
 CREATE OR REPLACE FUNCTION pgscore.drop_queue()
 RETURNS trigger
@@ -367,7 +403,7 @@ AS $function$
 BEGIN
     -- CASCADE: the triggers that use the function; nothing else can.
     EXECUTE format('DROP FUNCTION IF EXISTS pgscore.queue_changes_%s() CASCADE', OLD.job_id);
-    EXECUTE format('DROP TABLE IF EXISTS pgscore.queue_%s', OLD.job_id);
+    EXECUTE format('DROP TABLE IF EXISTS pgscore.queue_%s, pgscore.hashes_%1$s', OLD.job_id);
     RETURN NULL;
 END
 $function$;

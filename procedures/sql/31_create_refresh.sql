@@ -120,7 +120,9 @@ CREATE OR REPLACE FUNCTION pgscore.create_refresh(
     target_lag interval DEFAULT NULL, every interval DEFAULT NULL,
     outputs text[] DEFAULT '{}', top integer DEFAULT NULL, per text[] DEFAULT NULL, order_by text DEFAULT NULL,
     keep integer DEFAULT NULL, diverse text DEFAULT NULL, max_per integer DEFAULT NULL, eligible regclass DEFAULT NULL,
-    carry text[] DEFAULT '{}', vanished text DEFAULT 'remove'
+    carry text[] DEFAULT '{}', vanished text DEFAULT 'remove',
+    changes text DEFAULT NULL, watermark text DEFAULT NULL, lookback interval DEFAULT NULL,
+    backfill_first text DEFAULT NULL
 )
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
@@ -189,12 +191,24 @@ BEGIN
             MESSAGE = format('refresh job %s ranks rows: a changed one can move all others of its group', job),
             HINT = 'mode full ranks';
     END IF;
+    PERFORM pgscore.check_changes(job, source, mode, changes, watermark, lookback);
     PERFORM pgscore.check_target_form(job, source, keys, called, form);
     SELECT
         coalesce(array_agg(c.name), '{}'), coalesce(array_agg(c.type), '{}'),
         coalesce(array_agg(format('%s AS %I', c.expression, c.place)), '{}')
     INTO names, types, expressions
     FROM pgscore.target_columns(source, keys, called, NULL, form) AS c;
+
+    IF mode <> 'incremental' AND backfill_first IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS004',
+            MESSAGE = format('refresh job %s scores every row in each run: backfill_first belongs to mode incremental', job);
+    ELSIF backfill_first <> ALL (keys || names || 'score'::text) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS004',
+            MESSAGE = format('refresh job %s is to backfill by %I first, which its target does not have', job, backfill_first),
+            HINT = 'it is score, a key column, an output or a carried column';
+    END IF;
 
     -- Planning the query finds what else would stop a run: rights, and columns of types that do not fit.
     EXECUTE 'EXPLAIN ' || pgscore.scoring_query(source, keys, called, NULL, expressions);
@@ -214,6 +228,10 @@ BEGIN
             (SELECT string_agg(quote_ident(k), ', ' ORDER BY n) FROM unnest(keys) WITH ORDINALITY AS u (k, n)));
         EXECUTE format('COMMENT ON TABLE %s IS %L', target_name, format('Predictions of model %s, by refresh job %s', model, job));
     END IF;
+    IF backfill_first IS NOT NULL THEN
+        -- Fails where the type has no order.
+        EXECUTE format('EXPLAIN SELECT FROM %s AS r ORDER BY r.%I', target_name, backfill_first);
+    END IF;
     PERFORM pgscore.check_target(target_name, source, keys, called.main ->> 'result', names, types);
     PERFORM pgscore.add_job(
         job, called.model_id, alias,
@@ -227,7 +245,13 @@ BEGIN
             form.carried, form.keeps_vanished);
     END IF;
     IF mode = 'incremental' THEN
+        PERFORM pgscore.set_changes(
+            job, coalesce(changes, 'triggers'), watermark,
+            CASE WHEN changes = 'watermark' THEN coalesce(lookback, interval '10 min') END, backfill_first);
         PERFORM pgscore.watch_source(job, pgscore.columns_read(called.parameters) || form.carried);
+        IF changes = 'hash' THEN
+            PERFORM pgscore.hash_of_inputs(job, source, (SELECT q.watched_columns FROM pgscore.queue_of(job) AS q));
+        END IF;
     END IF;
     IF form.keep > form.top OR num_nonnulls(form.diverse, form.eligible) > 0 THEN
         PERFORM pgscore.make_top_view(job, target_name, keys, form);
@@ -236,10 +260,11 @@ END
 $function$;
 COMMENT ON FUNCTION pgscore.create_refresh(
     text, text, regclass, text[], text, text, text, interval, interval, text[], integer, text[], text, integer, text, integer,
-    regclass, text[], text) IS
+    regclass, text[], text, text, text, interval, text) IS
     'Creates a refresh job: the version of model that alias means scores every row of source into target (schema.table), by '
     'the key columns. The target is created where it does not exist: the keys, score, model_version, scored_at, and a column '
-    'for each of outputs, such as label, and of carry, columns of source; with vanished '
-    '=> keep, rows whose key source has no more stay, marked in vanished_at. Mode incremental puts triggers on source, and a run scores the rows that changed. '
-    'With top, only the best rows per some of the key columns, with their rank (docs/recommendations.md). target_lag '
+    'for each of outputs, such as label, and of carry, columns of source; with vanished => keep, rows whose key source has no '
+    'more stay, marked in vanished_at. In mode incremental a run scores the rows that changed, and changes says how it learns of '
+    'them: by triggers on source (the default), by hash or by watermark (docs/refresh.md); after a promote it scores the rows with '
+    'the largest backfill_first, a column of target, before others. With top, only the best rows per some of the key columns, with their rank (docs/recommendations.md). target_lag '
     'and every are those of set_schedule';

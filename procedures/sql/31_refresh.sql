@@ -270,6 +270,6 @@ CROSS JOIN LATERAL (
 ) AS lag (missed);
 COMMENT ON VIEW pgscore.freshness IS
     'The refresh jobs: the last good run, its age, and state: fresh; stale (age, since that run began, is over target_lag); '
-    'behind (the alias has moved to another version since, or an incremental job has a backlog: changes queued, rows '
-    'outdated); failed (the last run); never run. challenger_state: compared (in that run); not compared yet; no challenger (the alias '
+    'behind (the alias has moved to another version since, or an incremental job has a backlog: changes queued (NULL: '
+    'unknown, as the job finds them by hash or watermark), rows outdated); failed (the last run); never run. challenger_state: compared (in that run); not compared yet; no challenger (the alias '
     'points to no version); same version (as the job''s alias)';

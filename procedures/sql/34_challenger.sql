@@ -128,8 +128,12 @@ BEGIN
                 HINT = 'a view over the source can cast it to text';
         END;
     END IF;
-    -- Planning the query finds what else would stop a run.
-    EXECUTE 'EXPLAIN ' || pgscore.scoring_query(it.source::regclass, it.key_columns, called, challenger);
+    -- Planning the query, with the outputs, finds what else would stop a run.
+    EXECUTE 'EXPLAIN ' || pgscore.scoring_query(
+        it.source::regclass, it.key_columns, called, challenger,
+        ARRAY(SELECT format('%s AS %I', c.expression, c.place)
+              FROM pgscore.target_form(job) AS f
+              CROSS JOIN LATERAL pgscore.target_columns(it.source::regclass, it.key_columns, called, challenger, f) AS c));
     RETURN challenger.version;
 END
 $function$;

@@ -39,8 +39,11 @@ BEGIN
         SELECT i.inhrelid FROM pg_inherits AS i JOIN tree AS t ON t.oid = i.inhparent
     )
     SELECT array_agg(t.oid::regclass ORDER BY t.oid) INTO relations FROM tree AS t;
-    SELECT q.* INTO queue FROM pgscore.queue_of(job) AS q;
-    is_new := NOT FOUND;
+    SELECT q.* INTO STRICT queue FROM pgscore.queue_of(job) AS q;
+    is_new := queue.key_types IS NULL;
+    IF queue.changes <> 'triggers' THEN
+        relations := '{}';
+    END IF;
     SELECT count(*), count(*) FILTER (WHERE t.tgenabled IN ('O', 'A')) INTO triggers, active
     FROM pg_trigger AS t
     JOIN pg_proc AS p ON p.oid = t.tgfoid
@@ -57,7 +60,8 @@ END
 $function$;
 COMMENT ON FUNCTION pgscore.triggers_of(text, text[]) IS
     'The relations of the source of an incremental job, and the state of their triggers: watched; disabled, some; lacking, for a '
-    'relation or one of the columns read; and whether there were none yet. Part of refresh';
+    'relation or one of the columns read; and whether there were none yet. A job that finds changes by hash or watermark watches '
+    'no relations. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.watch_source(job text, reads text[])
 RETURNS text
@@ -82,6 +86,9 @@ BEGIN
         RETURN 'blind';
     ELSIF found_triggers.state = 'watched' THEN
         RETURN 'watched';
+    ELSIF found_triggers.relations = '{}' THEN
+        PERFORM pgscore.make_queue(job, to_regclass(it.source), '{}');
+        RETURN 'watched';
     END IF;
 
     SELECT format('%s is no table', c.oid::regclass) INTO wrong
@@ -92,7 +99,7 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'PS004',
             MESSAGE = format('refresh job %s cannot see what changes: %s', job, wrong),
-            HINT = 'mode incremental needs tables, which carry triggers; mode full takes views and foreign tables too';
+            HINT = 'only tables carry triggers; changes => hash (--changes hash), or mode full, take views and foreign tables too';
     END IF;
     SELECT r INTO relation FROM unnest(found_triggers.relations) AS r WHERE NOT has_table_privilege(r, 'TRIGGER') LIMIT 1;
     IF FOUND THEN
@@ -107,7 +114,7 @@ BEGIN
             HINT = format('GRANT TRIGGER ON %s TO %I', relation, current_user);
         RETURN 'blind';
     END IF;
-    PERFORM pgscore.make_queue(job, found_triggers.relations);
+    PERFORM pgscore.make_queue(job, to_regclass(it.source), found_triggers.relations);
     FOREACH relation IN ARRAY found_triggers.relations LOOP
         FOREACH event IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
             EXECUTE format(
@@ -127,10 +134,11 @@ END
 $function$;
 COMMENT ON FUNCTION pgscore.watch_source(text, text[]) IS
     'Sees to the triggers on the source of an incremental job: watched; set up, just now (the lock on the source lasts until '
-    'the end of the transaction); blind, while some are disabled, or the role may not create them. Part of refresh';
+    'the end of the transaction); blind, while some are disabled, or the role may not create them. A job that finds changes by '
+    'hash or watermark has none, and is watched. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.stage_changes(
-    job text, key_columns text[], target regclass, by_versions text, outdated text
+    job text, source regclass, key_columns text[], target regclass, by_versions text, outdated text
 )
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
@@ -151,6 +159,11 @@ BEGIN
         names, job,
         (SELECT string_agg(format('k%s %s', n, type), ', ' ORDER BY n) FROM unnest(queue.key_types) WITH ORDINALITY AS t (type, n)),
         names);
+    IF queue.changes = 'hash' THEN
+        PERFORM pgscore.find_by_hash(job, source, key_columns);
+    ELSIF queue.changes = 'watermark' THEN
+        PERFORM pgscore.find_by_watermark(job, source, key_columns);
+    END IF;
     -- A key that is NULL stops a run over every row, with the reason.
     EXECUTE format('SELECT NOT EXISTS (SELECT FROM pg_temp.pgscore_changed WHERE num_nulls(%s) > 0)', names) INTO is_partial;
     IF NOT is_partial THEN
@@ -160,21 +173,22 @@ BEGIN
     EXECUTE format('ALTER TABLE pg_temp.pgscore_changed ADD PRIMARY KEY (%s)', names);
     IF queue.scored_with IS DISTINCT FROM by_versions THEN
         EXECUTE format(
-            'INSERT INTO pg_temp.pgscore_changed SELECT %s FROM %s AS r WHERE %s ORDER BY r.scored_at DESC LIMIT %s '
+            'INSERT INTO pg_temp.pgscore_changed SELECT %s FROM %s AS r WHERE %s ORDER BY %s r.scored_at DESC LIMIT %s '
             'ON CONFLICT DO NOTHING',
             (SELECT string_agg(format('r.%I', k), ', ' ORDER BY n) FROM unnest(key_columns) WITH ORDINALITY AS u (k, n)),
-            target, outdated, chunk);
+            target, outdated, CASE WHEN queue.backfill_first IS NOT NULL THEN format('r.%I DESC NULLS LAST,', queue.backfill_first) END,
+            chunk);
     END IF;
     RETURN true;
 END
 $function$;
-COMMENT ON FUNCTION pgscore.stage_changes(text, text[], regclass, text, text) IS
-    'Makes the temporary table pgscore_changed: the keys k1, k2, … that were queued, and up to pgscore.backfill_rows of rows '
-    'r of the target of which the condition outdated holds, those scored last first. False, and to be left alone: any row may '
+COMMENT ON FUNCTION pgscore.stage_changes(text, regclass, text[], regclass, text, text) IS
+    'Makes the temporary table pgscore_changed: the keys k1, k2, … that were queued or found, and up to pgscore.backfill_rows of rows '
+    'r of the target of which the condition outdated holds, the largest by backfill_first or those scored last first. False, and to be left alone: any row may '
     'have changed. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.versions_wanted(
-    model text, key_columns text[], called record, challenger record, OUT by_versions text, OUT outdated text
+    model text, key_columns text[], called record, challenger record, keeps_vanished boolean, OUT by_versions text, OUT outdated text
 )
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -182,18 +196,20 @@ AS $function$
 BEGIN
     by_versions := called.version;
     outdated := format('r.model_version <> %s', called.version);
-    IF challenger IS NULL THEN
-        RETURN;
+    IF challenger IS NOT NULL THEN
+        IF challenger.canary > 0 THEN
+            by_versions := format('%s, %s of the keys with %s', called.version, challenger.canary, challenger.version);
+            outdated := format(
+                'r.model_version <> CASE WHEN %s THEN %s ELSE %s END',
+                pgscore.canary_condition(model, key_columns, challenger.canary), challenger.version, called.version);
+        END IF;
     END IF;
-    IF challenger.canary > 0 THEN
-        by_versions := format('%s, %s of the keys with %s', called.version, challenger.canary, challenger.version);
-        outdated := format(
-            'r.model_version <> CASE WHEN %s THEN %s ELSE %s END',
-            pgscore.canary_condition(model, key_columns, challenger.canary), challenger.version, called.version);
+    IF keeps_vanished THEN
+        outdated := outdated || ' AND r.vanished_at IS NULL';
     END IF;
 END
 $function$;
-COMMENT ON FUNCTION pgscore.versions_wanted(text, text[], record, record) IS
+COMMENT ON FUNCTION pgscore.versions_wanted(text, text[], record, record, boolean) IS
     'What all rows of a target are to be scored with, and the condition for rows r of it that are not. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.changes_to_score(job text, source regclass, target regclass, called record, challenger record)
@@ -210,19 +226,16 @@ BEGIN
     SELECT f.* INTO STRICT form FROM pgscore.target_form(job) AS f;
     reads := pgscore.columns_read(called.parameters) || form.carried;
     SELECT v.by_versions, v.outdated INTO STRICT by_versions, outdated
-    FROM pgscore.versions_wanted(it.model, it.key_columns, called, challenger) AS v;
+    FROM pgscore.versions_wanted(it.model, it.key_columns, called, challenger, form.keeps_vanished) AS v;
     IF challenger IS NOT NULL THEN
         reads := reads || pgscore.columns_read(challenger.parameters);
-    END IF;
-    IF form.keeps_vanished THEN
-        outdated := outdated || ' AND r.vanished_at IS NULL';
     END IF;
     -- That the source lacks a column is said before its triggers are asked for it.
     PERFORM pgscore.scoring_query(source, it.key_columns, called, challenger);
     watching := pgscore.watch_source(job, reads);
     is_partial := false;
     IF watching <> 'set up' THEN
-        is_partial := pgscore.stage_changes(job, it.key_columns, target, by_versions, outdated) AND watching = 'watched';
+        is_partial := pgscore.stage_changes(job, source, it.key_columns, target, by_versions, outdated) AND watching = 'watched';
     END IF;
     IF watching = 'blind' THEN
         PERFORM pgscore.queue_everything(job);

@@ -97,7 +97,8 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
     it record;
-    reads text[] := pgscore.columns_read(called.parameters);
+    form record;
+    reads text[];
     triggers record;
     queue record;
     backlog record;
@@ -109,32 +110,42 @@ DECLARE
         10 * (SELECT l.max_rows_per_second FROM pgscore.limits_of(job) AS l));
 BEGIN
     SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
+    SELECT f.* INTO STRICT form FROM pgscore.target_form(job) AS f;
+    reads := pgscore.columns_read(called.parameters) || form.carried;
     IF challenger IS NOT NULL THEN
         reads := reads || pgscore.columns_read(challenger.parameters);
     END IF;
     SELECT t.* INTO STRICT triggers FROM pgscore.triggers_of(job, reads) AS t;
-    topic := 'triggers';
-    says := CASE triggers.state
-        WHEN 'watched' THEN 'in order: changes are queued'
-        WHEN 'disabled' THEN 'disabled: each run scores every row until ALTER TABLE … ENABLE TRIGGER'
-        ELSE 'not in order (new partitions, columns or none yet): the run makes them anew and scores nothing; the next scores every row'
-    END;
-    value := to_jsonb(triggers.state);
-    RETURN NEXT;
-    SELECT q.* INTO queue FROM pgscore.queue_of(job) AS q;
-    IF NOT FOUND THEN
-        RETURN;
+    SELECT q.* INTO STRICT queue FROM pgscore.queue_of(job) AS q;
+    IF queue.changes = 'triggers' THEN
+        topic := 'triggers';
+        says := CASE triggers.state
+            WHEN 'watched' THEN 'in order: changes are queued'
+            WHEN 'disabled' THEN 'disabled: each run scores every row until ALTER TABLE … ENABLE TRIGGER'
+            ELSE 'not in order (new partitions, columns or none yet): the run makes them anew and scores nothing; the next scores every row'
+        END;
+        value := to_jsonb(triggers.state);
+    ELSE
+        topic := 'changes';
+        says := CASE queue.changes
+            WHEN 'hash' THEN 'found by a hash of the inputs: the whole source is read'
+            ELSE format('found by %I: rows from %s before the latest seen', queue.watermark, queue.lookback)
+        END;
+        value := to_jsonb(queue.changes);
     END IF;
+    RETURN NEXT;
     SELECT b.* INTO backlog FROM pgscore.backlog(it.job_id) AS b;
     topic := 'queue';
     IF pgscore.everything_is_queued(job) THEN
         says := 'any row may have changed: every row is scored';
+    ELSIF backlog.queued IS NULL THEN
+        says := 'none: how much has changed is unknown until the run looks';
     ELSE
         says := format('%s changes of keys: those rows are scored', backlog.queued);
     END IF;
     value := to_jsonb(backlog.queued);
     RETURN NEXT;
-    SELECT v.* INTO STRICT want FROM pgscore.versions_wanted(it.model, it.key_columns, called, challenger) AS v;
+    SELECT v.* INTO STRICT want FROM pgscore.versions_wanted(it.model, it.key_columns, called, challenger, form.keeps_vanished) AS v;
     topic := 'outdated';
     old := 0;
     says := 'no row of the target is of another version';
@@ -224,7 +235,7 @@ BEGIN
 
         names := called.name
             || ARRAY(SELECT called.name || '_' || o FROM unnest('{features,outputs}'::text[] || form.outputs) AS o);
-        reads := it.key_columns || pgscore.columns_read(called.parameters);
+        reads := it.key_columns || pgscore.columns_read(called.parameters) || form.carried;
         IF challenger IS NOT NULL THEN
             names := names || ARRAY[challenger.name, challenger.name || '_features', challenger.name || '_outputs'];
             reads := reads || pgscore.columns_read(challenger.parameters);

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from sklearn.linear_model import LinearRegression
 
 from pgscore.errors import InvalidNameError, NotFoundError, RefusedError, RightsError, SignatureError
 from pgscore.procedures import lifecycle
@@ -24,6 +25,7 @@ from ..support.refreshing import (
     connection,
     connection18,
     counts,
+    customers,
     deployed,
     fetch,
     run,
@@ -104,6 +106,18 @@ def test_another_result_is_refused_when_set_and_when_run(connection: Any) -> Non
     assert job.state == "failed"
     assert "cannot compare" in str(job.error)
     assert len(comparisons(connection, "daily")) == 1
+
+
+def test_a_challenger_that_lacks_an_output_of_the_job_gets_no_canary(connection18: Any) -> None:
+    amounts = LinearRegression().fit(customers()[["tenure"]], customers().tenure)
+    deployed(connection18, amounts, promote=True, alias="next")
+    churn_job(connection18, outputs=["label"])
+    with pytest.raises(SignatureError, match="churn_v3 has no output 'label'"):
+        set_challenger(connection18, "daily", "next", 0.1)
+    # Compared only, it is not asked for outputs.
+    set_challenger(connection18, "daily", "next")
+    run_job(connection18, "daily")
+    assert len(comparisons(connection18, "daily")) == 1
 
 
 def test_a_challenger_that_reads_another_column_is_refused(connection18: Any) -> None:

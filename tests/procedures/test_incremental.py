@@ -287,3 +287,35 @@ def test_onnx_scores_changed_rows_in_batches(connection15: Any, runtime_folder: 
         "SELECT abs(score - score.graph_v1(c.*)) < 1e-12, count(*) FROM scores JOIN customers c USING (id) GROUP BY 1",
     )
     assert found == [(True, N - 1)]
+
+
+@pytest.mark.parametrize("first", ["worth", "score", "id"])
+def test_the_most_important_rows_are_backfilled_first(connection: Any, first: str) -> None:
+    run(connection, "ALTER TABLE customers ADD COLUMN worth numeric")
+    run(connection, "UPDATE customers SET worth = id * 7 % 1000 + id / 1e4 WHERE id % 10 <> 0")
+    incremental(connection, carry=["worth"], backfill_first=first)
+    run(connection, "CREATE TABLE before AS TABLE scores")
+    promote(connection, "churn", 2)
+    for steps in (1, 2):
+        run(connection, "SET LOCAL pgscore.backfill_rows = 500; CALL pgscore.refresh('daily')")
+        expected = f"SELECT id FROM before ORDER BY {first} DESC NULLS LAST LIMIT {500 * steps}"
+        wrong = f"({expected}) EXCEPT ALL SELECT id FROM scores WHERE model_version = 2"
+        assert fetch(connection, wrong) == []
+        assert fetch(connection, "SELECT count(*)::integer FROM scores WHERE model_version = 2") == [(500 * steps,)]
+    run_job(connection, "daily")
+    truth(connection, version=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"backfill_first": "score", "mode": "full"}, "belongs to mode incremental"),
+        ({"backfill_first": "plan"}, "by plan first, which its target does not have"),
+        ({"backfill_first": "facts", "carry": ["facts"]}, "could not identify an ordering operator for type xid"),
+    ],
+)
+def test_what_cannot_be_backfilled_first(connection18: Any, options: dict[str, Any], says: str) -> None:
+    run(connection18, "ALTER TABLE customers ADD COLUMN facts xid")
+    with pytest.raises(PgscoreError, match=says):
+        churn_job(connection18, **{"mode": "incremental", **options})
+    assert fetch(connection18, "SELECT to_regclass('scores')") == [(None,)]

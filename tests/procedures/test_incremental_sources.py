@@ -330,3 +330,11 @@ def test_uninstall_takes_the_triggers_along(bare: Server) -> None:
             assert fetch(connection, "SELECT count(*) FROM scores") == [(N,)]
         finally:
             connection.close()
+
+
+def test_a_schema_that_the_owner_of_pgscore_may_not_use(connection: Any) -> None:
+    run(connection, "CREATE SCHEMA hidden; CREATE TABLE hidden.customers AS TABLE customers")
+    incremental(connection, source="hidden.customers")
+    run(connection, "UPDATE hidden.customers SET tenure = -1 WHERE id = 1")
+    assert counts(run_job(connection, "daily")) == (1, 0, 1, 0)
+    truth(connection, "hidden.customers")

@@ -32,6 +32,8 @@ class RunRecord:
     refused: int | None
     error: str | None
     by: str
+    written: str | None
+    because: str | None
 
 
 @dataclass(frozen=True)

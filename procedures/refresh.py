@@ -19,7 +19,11 @@ from .limits import timed
 
 @dataclass(frozen=True)
 class RunResult:
-    """One run that is done, in `steps` transactions. `refused` rows have a NULL score."""
+    """One run that is done, in `steps` transactions. `refused` rows have a NULL score.
+
+    `written` is "difference", or "swap": all rows were written into a table that took the place of the old one, whose
+    rows are the `deleted` ones; `because` says why.
+    """
 
     job: str
     run_id: int
@@ -31,6 +35,8 @@ class RunResult:
     refused: int
     seconds: float
     steps: int = 1
+    written: str = "difference"
+    because: str | None = None
 
 
 @dataclass(frozen=True)
@@ -190,7 +196,7 @@ def create_job(  # noqa: PLR0913
                         [job],
                     )
                     outputs, *ranking, carry, vanished = cursor.fetchone()
-                cursor.execute("SELECT pgscore.remove_job(%s)", [job])
+                cursor.execute("SELECT pgscore.drop_build(%s), pgscore.remove_job(%s)", [job, job])
             cursor.execute(
                 "SELECT pgscore.create_refresh(%s, %s, %s::oid::regclass, %s::text[], %s, %s, %s, %s, %s, %s::text[],"
                 " %s, %s::text[], %s, %s, %s, %s, %s::oid::regclass, carry => %s::text[], vanished => %s,"
@@ -232,14 +238,14 @@ def run_job(
         try:
             with autocommit(connection) as cursor, timed(cursor, job):
                 cursor.execute("CALL pgscore.run_job(%s, %s)", [job, backfill_rows])
-                run_id, version, rows, inserted, updated, deleted, refused, steps = cursor.fetchone()
+                run_id, version, rows, inserted, updated, deleted, refused, steps, *writing = cursor.fetchone()
         except psycopg2.Error as error:
             raised = translate(error, f"refresh job {job}")
             if not connection.closed and not never_began(error) and not _is_recorded(error):
                 _record_failure(connection, job, started, raised)
             raise raised from error
     seconds = time.perf_counter() - begun
-    return RunResult(job, run_id, version, rows, inserted, updated, deleted, refused, seconds, steps)
+    return RunResult(job, run_id, version, rows, inserted, updated, deleted, refused, seconds, steps, *writing)
 
 
 def never_began(error: BaseException | None) -> bool:

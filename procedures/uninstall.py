@@ -71,7 +71,8 @@ def _plan(cursor: Any) -> Change:
         found = [row[0] for row in cursor.fetchall()]
     if found:
         raise RefusedError(f"still in use: {', '.join(found)}; drop that first")
-    plan = [PREAMBLE, *_jobs(cursor), Statement(f"SET LOCAL ROLE {ident(owner)}"), QUIET, _guard(in_use)]
+    plan = [PREAMBLE, *_jobs(cursor), *_builds(cursor, owner, notes)]
+    plan += [Statement(f"SET LOCAL ROLE {ident(owner)}"), QUIET, _guard(in_use)]
     cursor.execute(
         "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'score'::regnamespace ORDER BY oid"
     )
@@ -188,6 +189,25 @@ def _jobs(cursor: Any) -> list[Statement]:
         return []
     calls = " ".join(f"PERFORM cron.unschedule({number});" for number, _ in calling)
     return [Statement(f"DO $cron$ BEGIN {calls} END $cron$", "The jobs of pg_cron that refresh.")]
+
+
+def _builds(cursor: Any, owner: str, notes: list[str]) -> list[Statement]:
+    """Drops what killed runs left beside their targets (sql/33_swapping.sql)."""
+    cursor.execute("SELECT to_regclass('pgscore.builds') IS NOT NULL")
+    if not cursor.fetchone()[0]:
+        return []
+    with acting_as(cursor, owner):
+        cursor.execute("SELECT relation FROM pgscore.builds ORDER BY relation")
+        names = [name for (name,) in cursor.fetchall()]
+    cursor.execute(
+        "SELECT u.name, pg_has_role(c.relowner, 'USAGE') FROM unnest(%s::text[]) AS u (name)"
+        " JOIN pg_catalog.pg_class AS c ON c.oid = to_regclass(u.name) ORDER BY u.name",
+        (names,),
+    )
+    left = cursor.fetchall()
+    notes += [f"Table {name} stays, which a killed run left: it is another role's." for name, may in left if not may]
+    mine = [name for name, may in left if may]
+    return [Statement(f"DROP TABLE {', '.join(mine)}", "What killed runs of refresh jobs left.")] if mine else []
 
 
 def _settings(cursor: Any, state: State, roles: list[str], notes: list[str]) -> list[Statement]:

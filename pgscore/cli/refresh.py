@@ -214,6 +214,8 @@ def run(  # noqa: PLR0913, PLR0917 (its options)
 
 def _summary(it: RunResult) -> str:
     changes = f"{it.inserted:,} new, {it.updated:,} changed, {it.deleted:,} removed"
+    if it.written == "swap":
+        changes = f"swapped in: {it.because}"
     refused = f"; {it.refused:,} have no score" if it.refused else ""
     steps = f"; {it.steps} steps" if it.steps > 1 else ""
     return (
@@ -280,7 +282,7 @@ def runs(
     header = {
         "run_id": "run", "state": "state", "version": "version", "started_at": "started", "seconds": "s",
         "rows_per_second": "rows/s", "rows": "rows", "inserted": "new", "updated": "changed", "deleted": "removed",
-        "refused": "refused",
+        "refused": "refused", "written": "written",
     }  # fmt: skip
     reply = rows(header, found, f"{job} has not run yet: pgscore refresh run {job}")
 

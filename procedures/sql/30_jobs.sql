@@ -71,6 +71,8 @@ CREATE TABLE IF NOT EXISTS pgscore.runs (
     rows_refused  bigint,
     error         text,
     by            text NOT NULL DEFAULT session_user,
+    written       text CONSTRAINT runs_written_is_known CHECK (written IN ('difference', 'swap')),
+    because       text,
     CONSTRAINT runs_failed_says_why CHECK ((state = 'failed') = (error IS NOT NULL)),
     CONSTRAINT runs_done_says_what CHECK (
         state = 'failed'
@@ -85,12 +87,14 @@ COMMENT ON COLUMN pgscore.runs.version IS 'The version that scored';
 COMMENT ON COLUMN pgscore.runs.started_at IS 'When it began';
 COMMENT ON COLUMN pgscore.runs.finished_at IS 'When it ended';
 COMMENT ON COLUMN pgscore.runs.rows_scored IS 'Rows of the source';
-COMMENT ON COLUMN pgscore.runs.rows_inserted IS 'Keys that were new';
+COMMENT ON COLUMN pgscore.runs.rows_inserted IS 'Keys that were new; of a swap, the rows of the new table';
 COMMENT ON COLUMN pgscore.runs.rows_updated IS 'Rows whose score or version changed';
-COMMENT ON COLUMN pgscore.runs.rows_deleted IS 'Keys that the source has no more';
+COMMENT ON COLUMN pgscore.runs.rows_deleted IS 'Keys that the source has no more; of a swap, the rows of the old table';
 COMMENT ON COLUMN pgscore.runs.rows_refused IS 'Rows that the model takes not: their score is NULL';
 COMMENT ON COLUMN pgscore.runs.error IS 'Why it failed';
 COMMENT ON COLUMN pgscore.runs.by IS 'Who ran it: the role that logged in';
+COMMENT ON COLUMN pgscore.runs.written IS 'difference: what changed was written; swap: all rows, into a table that took the place of the old one';
+COMMENT ON COLUMN pgscore.runs.because IS 'Why so';
 
 CREATE TABLE IF NOT EXISTS pgscore.comparisons (
     run_id                  bigint PRIMARY KEY
@@ -313,6 +317,31 @@ $function$;
 COMMENT ON FUNCTION pgscore.record_run(
     text, timestamptz, integer, bigint, bigint, bigint, bigint, bigint, text) IS
     'Writes down a run of a refresh job; with an error, a failed one. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.record_writing(job text, run_id bigint, written text, because text)
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    UPDATE pgscore.runs AS r
+    SET written = record_writing.written, because = record_writing.because
+    FROM pgscore.job_of(record_writing.job) AS j
+    WHERE r.job_id = j.job_id AND r.run_id = record_writing.run_id
+$function$;
+COMMENT ON FUNCTION pgscore.record_writing(text, bigint, text, text) IS
+    'Writes down how a run of a refresh job wrote its rows. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.writing_of(job text, run_id bigint)
+RETURNS TABLE (written text, because text)
+LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT r.written, r.because
+    FROM pgscore.job_of(writing_of.job) AS j
+    JOIN pgscore.runs AS r USING (job_id)
+    WHERE r.run_id = writing_of.run_id
+$function$;
+COMMENT ON FUNCTION pgscore.writing_of(text, bigint) IS 'How a run of a refresh job wrote its rows, and why. Part of run_job';
 
 CREATE OR REPLACE FUNCTION pgscore.without_values(message text)
 RETURNS text

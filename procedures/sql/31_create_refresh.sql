@@ -222,10 +222,15 @@ BEGIN
         FROM unnest(keys) WITH ORDINALITY AS k (name, n)
         JOIN pg_attribute AS a ON a.attrelid = source AND a.attname = k.name;
         EXECUTE format(
-            'CREATE TABLE %s (%s, score %s, model_version integer NOT NULL, scored_at timestamptz NOT NULL%s, PRIMARY KEY (%s))',
+            'CREATE TABLE %s (%s, score %s, model_version integer NOT NULL, scored_at timestamptz NOT NULL%s, PRIMARY KEY (%s))%s',
             target_name, columns, called.main ->> 'result',
             (SELECT string_agg(format(', %I %s', c.name, c.type), '') FROM unnest(names, types) AS c (name, type)),
-            (SELECT string_agg(quote_ident(k), ', ' ORDER BY n) FROM unnest(keys) WITH ORDINALITY AS u (k, n)));
+            (SELECT string_agg(quote_ident(k), ', ' ORDER BY n) FROM unnest(keys) WITH ORDINALITY AS u (k, n)),
+            -- For swaps (33_swapping.sql).
+            CASE WHEN mode = 'full' THEN format(' PARTITION BY RANGE (%I)', keys[1]) END);
+        IF mode = 'full' THEN
+            EXECUTE format('CREATE TABLE %s PARTITION OF %s DEFAULT', pgscore.free_part(target_name), target_name);
+        END IF;
         EXECUTE format('COMMENT ON TABLE %s IS %L', target_name, format('Predictions of model %s, by refresh job %s', model, job));
     END IF;
     IF backfill_first IS NOT NULL THEN

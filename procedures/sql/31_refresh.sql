@@ -76,7 +76,8 @@ CREATE OR REPLACE PROCEDURE pgscore.refresh(
     INOUT rows_inserted bigint DEFAULT NULL,
     INOUT rows_updated bigint DEFAULT NULL,
     INOUT rows_deleted bigint DEFAULT NULL,
-    INOUT rows_refused bigint DEFAULT NULL
+    INOUT rows_refused bigint DEFAULT NULL,
+    beside boolean DEFAULT false
 )
 LANGUAGE plpgsql SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -102,9 +103,13 @@ DECLARE
     by_version text;
     names text[];
     written text[];
+    query text;
+    writing record;
+    build pgscore.builds;
     segments jsonb;
 BEGIN
     PERFORM pgscore.lock_job(job);
+    PERFORM pgscore.drop_build(job);
     SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
     PERFORM set_config('lock_timeout', l.lock_timeout, true)
     FROM pgscore.limits_of(job) AS l
@@ -161,6 +166,27 @@ BEGIN
         challenger := NULL;
         by_version := version;
     END IF;
+    names := it.key_columns || '{score,model_version}'::text[] || others.names;
+    written := ARRAY(SELECT 's.k' || n FROM generate_series(1, cardinality(it.key_columns)) AS n)
+        || score || by_version || ARRAY(SELECT format('s.%I', p) FROM unnest(others.places) AS p);
+    IF changes IS NULL THEN
+        query := pgscore.scoring_query(source, it.key_columns, called, challenger, others.expressions);
+    END IF;
+    SELECT w.* INTO STRICT writing
+    FROM pgscore.choose_writing(
+        job, target, it.key_columns, names, called, query, beside, comparing, form.keeps_vanished) AS w;
+    IF writing.written = 'swap' THEN
+        build.names := names;
+        build.because := writing.because;
+        build.rows_before := writing.rows_before;
+        build.started_at := started;
+        build.version := version;
+        IF form.top IS NULL AND NOT pgscore.scores_in_batches(called) THEN
+            -- Without a second copy.
+            PERFORM pgscore.build_beside(job, source, target, it.key_columns, written, format('(%s)', query), build);
+            RETURN;
+        END IF;
+    END IF;
     PERFORM pgscore.score_source(
         source, it.key_columns, called, challenger, others.expressions,
         CASE WHEN is_partial THEN 'pg_temp.pgscore_changed' END);
@@ -173,9 +199,12 @@ BEGIN
     IF form.top IS NOT NULL THEN
         PERFORM pgscore.rank_scored(it.key_columns, score, form);
     END IF;
-    names := it.key_columns || '{score,model_version}'::text[] || others.names;
-    written := ARRAY(SELECT 's.k' || n FROM generate_series(1, cardinality(it.key_columns)) AS n)
-        || score || by_version || ARRAY(SELECT format('s.%I', p) FROM unnest(others.places) AS p);
+    IF writing.written = 'swap' THEN
+        build.rows_scored := rows_scored;
+        build.rows_refused := rows_refused;
+        PERFORM pgscore.build_beside(job, source, target, it.key_columns, written, 'pg_temp.pgscore_scored', build);
+        RETURN;
+    END IF;
     -- Sizes are of all rows.
     IF called.kind = 'clusterer' AND NOT is_partial THEN
         segments := pgscore.count_segments(target, it.key_columns, score, by_version);
@@ -188,6 +217,7 @@ BEGIN
 
     run_id := pgscore.record_run(
         job, started, version, rows_scored, rows_inserted, rows_updated, rows_deleted, rows_refused);
+    PERFORM pgscore.record_writing(job, run_id, 'difference', writing.because);
     IF segments IS NOT NULL THEN
         PERFORM pgscore.record_segments(job, run_id, segments);
     END IF;
@@ -201,9 +231,10 @@ BEGIN
     END IF;
 END
 $procedure$;
-COMMENT ON PROCEDURE pgscore.refresh(text, bigint, integer, bigint, bigint, bigint, bigint, bigint) IS
+COMMENT ON PROCEDURE pgscore.refresh(text, bigint, integer, bigint, bigint, bigint, bigint, bigint, boolean) IS
     'One step of a refresh job, in the transaction of the caller; run_job does them all. Scores every row of its source and writes what changed to '
-    'its target; gives what it did, as in pgscore.runs. A row that the model refuses keeps its key, with score NULL';
+    'its target; gives what it did, as in pgscore.runs. A row that the model refuses keeps its key, with score NULL. '
+    'beside, of run_job: new rows may be left in a table beside the target, and then no run is given';
 
 CREATE OR REPLACE VIEW pgscore.freshness WITH (security_barrier) AS
 SELECT

@@ -35,7 +35,9 @@ CREATE OR REPLACE PROCEDURE pgscore.run_job(
     INOUT rows_updated bigint DEFAULT NULL,
     INOUT rows_deleted bigint DEFAULT NULL,
     INOUT rows_refused bigint DEFAULT NULL,
-    INOUT steps integer DEFAULT NULL
+    INOUT steps integer DEFAULT NULL,
+    INOUT written text DEFAULT NULL,
+    INOUT because text DEFAULT NULL
 )
 LANGUAGE plpgsql SECURITY INVOKER
 AS $procedure$
@@ -44,6 +46,7 @@ DECLARE
     begun pg_catalog.timestamptz;
     done pg_catalog.record;
     unfinished pg_catalog.bool := true;
+    built pg_catalog.bool := false;
     limits pg_catalog.record;
     rest pg_catalog.float8;
     state pg_catalog.text;
@@ -79,8 +82,13 @@ BEGIN
             PERFORM set_config('pgscore.backfill_rows', least(
                 coalesce(backfill_rows, nullif(current_setting('pgscore.backfill_rows', true), '')::bigint, 100000),
                 10 * limits.max_rows_per_second)::text, true);
-            EXECUTE 'CALL pgscore.refresh($1)' INTO done USING job;
-            unfinished := pgscore.refresh_unfinished(job);
+            IF built THEN
+                SELECT w.* INTO STRICT done FROM pgscore.write_built(job) AS w;
+            ELSE
+                EXECUTE 'CALL pgscore.refresh($1, beside => true)' INTO done USING job;
+            END IF;
+            built := done.run_id IS NULL;
+            unfinished := built OR pgscore.refresh_unfinished(job);
             -- What would fail at the commit fails here, and is written down.
             SET CONSTRAINTS ALL IMMEDIATE;
         EXCEPTION WHEN OTHERS OR query_canceled THEN
@@ -89,6 +97,7 @@ BEGIN
                 of_schema = SCHEMA_NAME, of_table = TABLE_NAME;
         END;
         EXIT WHEN state IS NOT NULL;
+        CONTINUE WHEN built;
         run_id := done.run_id;
         version := done.version;
         rows_scored := rows_scored + done.rows_scored;
@@ -105,12 +114,12 @@ BEGIN
             PERFORM pg_sleep(rest);
         END IF;
     END LOOP;
-    COMMIT;
     IF state IS NULL THEN
+        SELECT w.written, w.because INTO written, because FROM pgscore.writing_of(job, run_id) AS w;
+        COMMIT;
         RETURN;
     END IF;
 
-    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     -- Where the job is unknown, not the caller's or running already, there was no run.
     IF (of_schema, of_table) <> ('pgscore', 'jobs') THEN
         BEGIN
@@ -121,6 +130,12 @@ BEGIN
         EXCEPTION WHEN OTHERS THEN
             -- What stopped the run is the news.
         END;
+        BEGIN
+            PERFORM pgscore.lock_job(job);
+            PERFORM pgscore.drop_build(job);
+        EXCEPTION WHEN OTHERS THEN
+            -- The next run does it.
+        END;
     END IF;
     COMMIT;
     -- Without the detail: what PostgreSQL quotes in it may be the value of a row.
@@ -130,7 +145,8 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = state, MESSAGE = message, HINT = hint, SCHEMA = of_schema, TABLE = of_table;
 END
 $procedure$;
-COMMENT ON PROCEDURE pgscore.run_job(text, bigint, bigint, integer, bigint, bigint, bigint, bigint, bigint, integer) IS
+COMMENT ON PROCEDURE pgscore.run_job(
+    text, bigint, bigint, integer, bigint, bigint, bigint, bigint, bigint, integer, text, text) IS
     'Runs a refresh job to its end: CALL pgscore.run_job(''churn_daily''). Each step is a transaction of its own, so it is '
     'called outside of transaction blocks; backfill_rows is the setting of that name. Gives the last run and version, and '
     'the sums of the steps. A failure, also a cancel, is written down in pgscore.runs and raised again; the table of that '

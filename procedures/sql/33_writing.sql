@@ -1,18 +1,21 @@
 -- How a run writes what it scored: pg_temp.pgscore_scored, with the keys as k1, k2, …
 --
--- names are columns of the target, written SQL of each for the row s of pgscore_scored; the first n_keys are the key.
+-- names are columns of the target, written SQL of each for the row s of scored; the first n_keys are the key.
 --
 -- All of it runs as the caller of refresh.
 
-CREATE OR REPLACE FUNCTION pgscore.key_scored(job text, source regclass, key_columns text[])
+CREATE OR REPLACE FUNCTION pgscore.key_scored(
+    job text, source regclass, key_columns text[], scored text DEFAULT 'pg_temp.pgscore_scored', columns text[] DEFAULT NULL
+)
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
     EXECUTE format(
-        'ALTER TABLE pg_temp.pgscore_scored ADD PRIMARY KEY (%s)',
-        (SELECT string_agg('k' || n, ', ' ORDER BY n) FROM generate_series(1, cardinality(key_columns)) AS n));
+        'ALTER TABLE %s ADD PRIMARY KEY (%s)', scored,
+        (SELECT string_agg(coalesce(quote_ident(columns[n]), 'k' || n), ', ' ORDER BY n)
+         FROM generate_series(1, cardinality(key_columns)) AS n));
 EXCEPTION WHEN unique_violation OR not_null_violation THEN
     RAISE EXCEPTION USING
         ERRCODE = 'PS002',
@@ -22,29 +25,12 @@ EXCEPTION WHEN unique_violation OR not_null_violation THEN
         HINT = format('refresh job %s needs columns that identify a row', job);
 END
 $function$;
-COMMENT ON FUNCTION pgscore.key_scored(text, regclass, text[]) IS
-    'Gives the temporary table pgscore_scored its primary key; raises where the key columns of the source are none. Part of refresh';
-
-CREATE OR REPLACE FUNCTION pgscore.explain_writing(target regclass, OUT way text, OUT says text)
-LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $function$
-DECLARE
-    is_empty boolean;
-BEGIN
-    EXECUTE format('SELECT NOT EXISTS (SELECT FROM %s)', target) INTO is_empty;
-    way := 'difference';
-    says := CASE
-        WHEN is_empty THEN format('every row is inserted: %s is empty', target)
-        ELSE format('the difference: in %s, keys that are gone are deleted, rows that differ updated, new ones inserted', target)
-    END;
-END
-$function$;
-COMMENT ON FUNCTION pgscore.explain_writing(regclass) IS
-    'How a run would write what it scored, and why. Part of explain_refresh';
+COMMENT ON FUNCTION pgscore.key_scored(text, regclass, text[], text, text[]) IS
+    'Gives the table of what is scored its primary key, k1, k2, … or columns; raises where the key columns of the source are none. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.write_difference(
     target regclass, n_keys integer, names text[], written text[], is_partial boolean, keeps_vanished boolean,
+    scored text DEFAULT 'pg_temp.pgscore_scored',
     OUT inserted bigint, OUT updated bigint, OUT deleted bigint
 )
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
@@ -69,9 +55,9 @@ BEGIN
     IF NOT is_empty THEN
         gone := CASE
             WHEN is_partial THEN format(
-                '%s AND NOT EXISTS (SELECT FROM pg_temp.pgscore_scored AS o WHERE (%s) = (%s))',
-                same_key, array_to_string(written[:n_keys], ', '), replace(array_to_string(written[:n_keys], ', '), 's.', 'o.'))
-            ELSE format('NOT EXISTS (SELECT FROM pg_temp.pgscore_scored AS s WHERE %s)', same_key)
+                '%s AND NOT EXISTS (SELECT FROM %s AS o WHERE (%s) = (%s))',
+                same_key, scored, array_to_string(written[:n_keys], ', '), replace(array_to_string(written[:n_keys], ', '), 's.', 'o.'))
+            ELSE format('NOT EXISTS (SELECT FROM %s AS s WHERE %s)', scored, same_key)
         END;
         IF keeps_vanished THEN
             EXECUTE format(
@@ -84,18 +70,18 @@ BEGIN
         END IF;
         GET DIAGNOSTICS deleted = ROW_COUNT;
         EXECUTE format(
-            'UPDATE %s AS t SET %s, scored_at = now() FROM pg_temp.pgscore_scored AS s WHERE %s AND (%s)',
-            target, changes, same_key, differs);
+            'UPDATE %s AS t SET %s, scored_at = now() FROM %s AS s WHERE %s AND (%s)',
+            target, changes, scored, same_key, differs);
         GET DIAGNOSTICS updated = ROW_COUNT;
     END IF;
     EXECUTE format(
-        'INSERT INTO %s (%s, scored_at) SELECT %s, now() FROM pg_temp.pgscore_scored AS s %s',
+        'INSERT INTO %s (%s, scored_at) SELECT %s, now() FROM %s AS s %s',
         target, (SELECT string_agg(quote_ident(c.name), ', ' ORDER BY c.n) FROM unnest(names) WITH ORDINALITY AS c (name, n)),
-        array_to_string(written, ', '),
+        array_to_string(written, ', '), scored,
         CASE WHEN NOT is_empty THEN format('WHERE NOT EXISTS (SELECT FROM %s AS t WHERE %s)', target, same_key) END);
     GET DIAGNOSTICS inserted = ROW_COUNT;
 END
 $function$;
-COMMENT ON FUNCTION pgscore.write_difference(regclass, integer, text[], text[], boolean, boolean) IS
+COMMENT ON FUNCTION pgscore.write_difference(regclass, integer, text[], text[], boolean, boolean, text) IS
     'Writes what is scored, where it differs, into the target, and deletes the keys that the source has no more, or '
     'marks them in vanished_at: of all rows, or of those with a key in the temporary table pgscore_changed. Part of refresh';

@@ -73,7 +73,9 @@ SELECT
     r.rows_deleted AS deleted,
     r.rows_refused AS refused,
     r.error,
-    r.by
+    r.by,
+    r.written,
+    r.because
 FROM pgscore.runs AS r
 JOIN pgscore.jobs AS j USING (job_id)
 WHERE has_table_privilege('pgscore.model_overview', 'SELECT')

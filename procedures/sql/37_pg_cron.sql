@@ -102,6 +102,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
+    PERFORM pgscore.drop_build(job);
     PERFORM pgscore.drop_source_view(job);
     PERFORM pgscore.remove_job(job);
     PERFORM pgscore.unschedule(job);

@@ -19,7 +19,7 @@ BEGIN
     RETURN plan -> 0 -> 'Plan' -> 'Plan Rows';
 END
 $function$;
-COMMENT ON FUNCTION pgscore.estimated_rows(text) IS 'How many rows the planner expects of a query. Part of explain_refresh';
+COMMENT ON FUNCTION pgscore.estimated_rows(text) IS 'How many rows the planner expects of a query. Part of refresh and explain_refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.everything_is_queued(job text)
 RETURNS boolean
@@ -272,7 +272,14 @@ BEGIN
         says := called.strategy || CASE
             WHEN pgscore.scores_in_batches(called) THEN ', 10,000 rows in one call' ELSE ', in the query' END;
         RETURN NEXT;
-        SELECT 'writing', w.says, to_jsonb(w.way) INTO topic, says, value FROM pgscore.explain_writing(target) AS w;
+        SELECT
+            'writing',
+            CASE w.written WHEN 'swap' THEN 'all rows are built beside and swapped in' ELSE 'the difference' END || ': ' || w.because,
+            to_jsonb(w.written)
+        INTO topic, says, value
+        FROM pgscore.choose_writing(
+            job, target, it.key_columns, it.key_columns || '{score,model_version}'::text[] || others.names, called, query, true,
+            challenger IS NOT NULL, form.keeps_vanished) AS w;
         RETURN NEXT;
     EXCEPTION WHEN OTHERS THEN
         -- Ours, and what PostgreSQL says when it plans: neither holds values of rows.

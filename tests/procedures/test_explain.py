@@ -41,7 +41,7 @@ def test_a_full_job(connection: Any) -> None:
         "state": "never run", "version": 1, "rights": [], "rows": N, "mode": "full", "scoring": "sql",
         "writing": "difference",
     }  # fmt: skip
-    assert found["writing"].says == "every row is inserted: public.scores is empty"
+    assert found["writing"].says == "the difference: the table is small"
     assert found["limits"].says == "lock_timeout 2000ms, 5000 rows a second"
     assert not any(reason.stops for reason in found.values())
     run_job(connection, "daily")

@@ -43,8 +43,9 @@ def test_a_full_job_is_one_step(connection: Any) -> None:
     done = call(connection)
     assert list(done) == [
         "run_id", "version", "rows_scored", "rows_inserted", "rows_updated", "rows_deleted", "rows_refused", "steps",
+        "written", "because",
     ]  # fmt: skip
-    assert list(done.values())[1:] == [1, N, N, 0, 0, 0, 1]
+    assert list(done.values())[1:] == [1, N, N, 0, 0, 0, 1, "difference", "the table is small"]
     assert fetch(connection, "SELECT count(*) FROM scores") == [(N,)]
     assert fetch(connection, "SHOW search_path") == [('"$user", public',)], "the session's own path is back"
 

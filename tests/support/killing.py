@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -107,7 +108,8 @@ class Commands:
             kill_postmaster(self.server)
         else:
             for backend in self.backends()[:1]:
-                os.kill(backend, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it has ended just now
+                    os.kill(backend, signal.SIGKILL)
         process.join(60)
         if what != "client":
             wait_until_back(self.dsn)

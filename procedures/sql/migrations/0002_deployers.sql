@@ -14,6 +14,7 @@ DROP FUNCTION pgscore.scores_in_batches(text, jsonb);
 DROP FUNCTION pgscore.scoring_query(regclass, text[], record);
 DROP FUNCTION pgscore.create_refresh(text, text, regclass, text[], text, text, text);
 DROP FUNCTION pgscore.check_target(regclass, regclass, text[], text);
+DROP PROCEDURE pgscore.refresh(text, bigint, integer, bigint, bigint, bigint, bigint, bigint);
 
 ALTER TABLE pgscore.history
     DROP CONSTRAINT history_action_is_known,
@@ -87,6 +88,11 @@ ALTER TABLE pgscore.jobs
 ALTER TABLE pgscore.jobs
     DROP CONSTRAINT jobs_mode_is_known,
     ADD CONSTRAINT jobs_mode_is_known CHECK (mode IN ('full', 'incremental'));
+
+-- How runs write.
+ALTER TABLE pgscore.runs
+    ADD COLUMN written text CONSTRAINT runs_written_is_known CHECK (written IN ('difference', 'swap')),
+    ADD COLUMN because text;
 
 -- Declared freshness of refresh jobs.
 ALTER TABLE pgscore.jobs

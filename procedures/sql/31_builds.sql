@@ -1,0 +1,64 @@
+-- Tables that runs of refresh jobs have built and not swapped in yet (33_swapping.sql): what is known of them.
+--
+-- The functions run as the owner, for members of the role that created the job.
+
+CREATE TABLE IF NOT EXISTS pgscore.builds (
+    job_id       integer PRIMARY KEY CONSTRAINT builds_job_exists REFERENCES pgscore.jobs (job_id) ON DELETE CASCADE,
+    relation     text NOT NULL,
+    names        text[] NOT NULL,
+    indexes      text[] NOT NULL,
+    because      text NOT NULL,
+    after_run    bigint,
+    started_at   timestamptz NOT NULL,
+    version      integer NOT NULL,
+    rows_scored  bigint NOT NULL,
+    rows_refused bigint NOT NULL,
+    rows_before  bigint NOT NULL,
+    rows_built   bigint NOT NULL
+);
+COMMENT ON TABLE pgscore.builds IS
+    'Tables that runs have built beside their target and not swapped in yet; of a run that was killed, until the next one';
+COMMENT ON COLUMN pgscore.builds.job_id IS 'The job';
+COMMENT ON COLUMN pgscore.builds.relation IS 'The table, qualified and quoted';
+COMMENT ON COLUMN pgscore.builds.names IS 'Its columns, the key first, without scored_at';
+COMMENT ON COLUMN pgscore.builds.indexes IS 'The indexes of the target that it has its own of, as they were defined';
+COMMENT ON COLUMN pgscore.builds.because IS 'Why it was built';
+COMMENT ON COLUMN pgscore.builds.after_run IS 'The last good run of the job before it';
+COMMENT ON COLUMN pgscore.builds.started_at IS 'When the run began';
+COMMENT ON COLUMN pgscore.builds.version IS 'The version that scored';
+COMMENT ON COLUMN pgscore.builds.rows_scored IS 'Rows of the source';
+COMMENT ON COLUMN pgscore.builds.rows_refused IS 'Rows that the model takes not';
+COMMENT ON COLUMN pgscore.builds.rows_before IS 'Rows of the target';
+COMMENT ON COLUMN pgscore.builds.rows_built IS 'Rows of the table';
+
+CREATE OR REPLACE FUNCTION pgscore.record_build(job text, build pgscore.builds)
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    INSERT INTO pgscore.builds
+    SELECT j.job_id, build.relation, build.names, build.indexes, build.because,
+           (SELECT max(r.run_id) FROM pgscore.runs AS r WHERE r.job_id = j.job_id AND r.state = 'done'),
+           build.started_at, build.version, build.rows_scored, build.rows_refused, build.rows_before, build.rows_built
+    FROM pgscore.job_of(record_build.job) AS j
+$function$;
+COMMENT ON FUNCTION pgscore.record_build(text, pgscore.builds) IS
+    'Writes down the table that a run of a job has built. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.build_of(job text)
+RETURNS SETOF pgscore.builds
+LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT b.* FROM pgscore.job_of(build_of.job) AS j JOIN pgscore.builds AS b USING (job_id)
+$function$;
+COMMENT ON FUNCTION pgscore.build_of(text) IS 'The table that a run of a job has built, if there is one. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.forget_build(job text)
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    DELETE FROM pgscore.builds AS b USING pgscore.job_of(forget_build.job) AS j WHERE b.job_id = j.job_id
+$function$;
+COMMENT ON FUNCTION pgscore.forget_build(text) IS 'Takes away what record_build wrote. Part of refresh';

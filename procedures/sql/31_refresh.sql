@@ -96,6 +96,7 @@ DECLARE
     -- Of an incremental job: which rows this run is about.
     changes record;
     is_partial boolean := false;
+    among text;
     page_cost CONSTANT text := current_setting('random_page_cost');
     -- What is written of a row s of pgscore_scored.
     score text := 's.score';
@@ -161,9 +162,12 @@ BEGIN
         challenger := NULL;
         by_version := version;
     END IF;
-    PERFORM pgscore.score_source(
-        source, it.key_columns, called, challenger, others.expressions,
-        CASE WHEN is_partial THEN 'pg_temp.pgscore_changed' END);
+    among := CASE WHEN is_partial THEN 'pg_temp.pgscore_changed' END;
+    IF form.top IS NOT NULL AND called.main ? 'factors' THEN
+        PERFORM pgscore.recommend(job, source, target, it.key_columns, called, form, among);
+    ELSE
+        PERFORM pgscore.score_source(source, it.key_columns, called, challenger, others.expressions, among);
+    END IF;
     EXECUTE format('SELECT count(*), count(*) FILTER (WHERE %s IS NULL) FROM pg_temp.pgscore_scored AS s', score)
     INTO rows_scored, rows_refused;
     PERFORM pgscore.key_scored(job, source, it.key_columns);

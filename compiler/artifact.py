@@ -12,9 +12,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from .ir import TOLERANCE, Dtype, Label, ModelKind
+
+if TYPE_CHECKING:
+    from .factorisation import Factorisation
 
 
 class SqlType(Enum):
@@ -124,7 +127,8 @@ class Artifact:
     `estimator` describes the model in words, `reason` says why this strategy, `libraries` maps the packages that made
     the model to their versions, and `probes` maps a parameter to values at which the model changes its answer
     (thresholds) or its treatment (categories). `paths` are partial rows that reach the splits of its trees. Numbers lie
-    within `tolerance` of the model's own; `approximation` says why it is more than usual, if it is.
+    within `tolerance` of the model's own; `approximation` says why it is more than usual, if it is. With `factors` the
+    functions have no bodies here: they read tables, which pgscore.make_factors makes together with them.
     """
 
     kind: ModelKind
@@ -140,13 +144,16 @@ class Artifact:
     paths: tuple[Mapping[str, float], ...] = ()
     tolerance: float = TOLERANCE
     approximation: str = ""
+    factors: Factorisation | None = None
 
     @property
     def sha256(self) -> str:
-        """The hash over everything that decides an answer: signature, bodies, graph."""
+        """The hash over everything that decides an answer: signature, bodies, graph, factors."""
         content = {
             "parameters": [(p.name, p.type.value) for p in self.parameters],
             "functions": [(f.suffix, f.result, f.language, f.body.text) for f in self.functions],
             "onnx": self.onnx.sha256 if self.onnx else None,
         }
+        if self.factors is not None:
+            content |= {"factors": self.factors.sha256, "rating": self.factors.rating}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,8 +1,8 @@
 """Model files: what is in one, whether it may be loaded, and the estimator inside.
 
 A pickle runs code while it is loaded, so none is read unless the user says that the file is trusted; skops is the
-default format, and of it only types are loaded that skops trusts or pgscore checks. An ONNX file runs no code. The
-content decides what a file is, not its name.
+default format, and of it only types are loaded that skops trusts or pgscore checks. An ONNX file runs no code, nor does
+one with the factors of a recommender. The content decides what a file is, not its name.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ from skops import io as skops_io
 
 from pgscore.errors import ModelFileError, UntrustedModelError
 
+from .factorisation import is_factorisation, read_factorisation
 from .frontends.parts import parts
 from .native import wrapped
 from .native_files import EXTRAS, library_versions, native_format, read
 from .onnx_file import OnnxFileError, is_onnx
 from .tree_indices import CHECKED_TYPES, find_fault
 
-SKOPS, PICKLE, ONNX = "skops", "pickle", "onnx"
+SKOPS, PICKLE, ONNX, FACTORS = "skops", "pickle", "onnx", "factors"
 
 _PICKLE_SUFFIXES = frozenset({".joblib", ".pkl", ".pickle"})
 
@@ -46,9 +47,9 @@ _PICKLE_STARTS = (b"\x80", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"]\x00", b'\x04"M\
 class LoadedModel:
     """A fitted estimator and where it came from.
 
-    `format` is "skops", "pickle", "onnx" or the library whose file it is, `sha256` the file's, `description` the
-    classes in words, `libraries` the versions that it was loaded with, and `warnings` lines for the user: above all,
-    that another scikit-learn fitted the model.
+    `format` is "skops", "pickle", "onnx", "factors" or the library whose file it is, `sha256` the file's, `description`
+    the classes in words, `libraries` the versions that it was loaded with, and `warnings` lines for the user: above
+    all, that another scikit-learn fitted the model.
     """
 
     estimator: Any
@@ -78,6 +79,8 @@ def load_model(path: Path, *, trust: bool = False, sha256: str | None = None) ->
         )
     if form == ONNX:
         return _onnx(path, content)
+    if form == FACTORS:
+        return _factors(path, content)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if form in EXTRAS:
@@ -129,8 +132,11 @@ def _read(path: Path) -> bytes:
 def _format(path: Path, content: bytes) -> str:
     """What the content is. Raises ModelFileError if it is none of the formats, or not what its name says."""
     suffix = path.suffix.lower()
-    if _is_skops(content):
+    members = _members(content)
+    if "schema.json" in members:
         return SKOPS
+    if is_factorisation(members):
+        return FACTORS
     if suffix == ".onnx" or is_onnx(content):
         return ONNX
     if (library := native_format(content)) is not None:
@@ -142,8 +148,8 @@ def _format(path: Path, content: bytes) -> str:
     if is_pickle or suffix in _PICKLE_SUFFIXES:
         return PICKLE
     raise ModelFileError(
-        f"{path} is no model file that pgscore knows: it reads skops, ONNX, the files of LightGBM, XGBoost and "
-        "CatBoost and, with --trust, joblib and pickle"
+        f"{path} is no model file that pgscore knows: it reads skops, ONNX, recommenders (.npz), the files of "
+        "LightGBM, XGBoost and CatBoost and, with --trust, joblib and pickle"
     )
 
 
@@ -167,12 +173,20 @@ def _onnx(path: Path, content: bytes) -> LoadedModel:
     return LoadedModel(model, path, ONNX, hashlib.sha256(content).hexdigest(), libraries, model.description)
 
 
-def _is_skops(content: bytes) -> bool:
+def _factors(path: Path, content: bytes) -> LoadedModel:
+    """A factorisation: arrays alone."""
+    found = _guarded(path, lambda: read_factorisation(content))
+    libraries = {"scikit-learn": sklearn.__version__, "numpy": np.__version__, "python": platform.python_version()}
+    return LoadedModel(found, path, FACTORS, hashlib.sha256(content).hexdigest(), libraries, found.estimator)
+
+
+def _members(content: bytes) -> list[str]:
+    """The names in a zip archive; none where the content is no such archive."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return "schema.json" in archive.namelist()
+            return archive.namelist()
     except zipfile.BadZipFile:
-        return False
+        return []
 
 
 def _load_skops(path: Path, content: bytes, trust: bool) -> object:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pgscore.compiler.artifact import Strategy as Strategy
     from pgscore.compiler.build import build as build
     from pgscore.compiler.build import default_parameters as default_parameters
+    from pgscore.compiler.factorisation import Factorisation as Factorisation
     from pgscore.compiler.frontends import to_program as to_program
     from pgscore.compiler.load import LoadedModel as LoadedModel
     from pgscore.compiler.load import load_model as load_model
@@ -59,6 +60,7 @@ _HOME = {
     "Change": "procedures.plan",
     "Deployment": "procedures.deploy",
     "Export": "procedures.export",
+    "Factorisation": "compiler.factorisation",
     "LoadedModel": "compiler.load",
     "ParityReport": "procedures.verify",
     "PgscoreError": "errors",

@@ -24,7 +24,10 @@ _ROOMY = {"float8", "int4", "int8", "bool", "text", "varchar", "numeric"}
 
 @dataclass(frozen=True)
 class Subject:
-    """The version under test: what to call and with what. `table` is qualified and quoted."""
+    """The version under test: what to call and with what. `table` is qualified and quoted.
+
+    `factors_sha256` is the hash of a recommender's factors.
+    """
 
     name: str
     version: int
@@ -33,6 +36,7 @@ class Subject:
     functions: tuple[Function, ...]
     probes: Mapping[str, Sequence[float | str]] = field(default_factory=dict)
     tolerance: float = TOLERANCE
+    factors_sha256: str | None = None
 
     def call(self, function: Function, arguments: str) -> str:
         """SQL that calls the function of this very version."""

@@ -8,27 +8,30 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pgscore.compiler.artifact import Artifact, Function, Strategy
+from pgscore.compiler.artifact import Artifact, Function, Parameter, Strategy
 from pgscore.compiler.build import build
+from pgscore.compiler.factorisation import Factorisation
 from pgscore.compiler.frontends import to_program
+from pgscore.compiler.ir import Program
 from pgscore.compiler.load import LoadedModel
 from pgscore.compiler.oracle import Oracle
-from pgscore.errors import NotInstalledError, ParityError, RightsError
+from pgscore.errors import NotInstalledError, ParityError, RightsError, UsageError
 from pgscore.quoting import ident, literal
 
 from .binding import Binding, bind
 from .connection import PINNED, Connection, pinned, savepoint, transaction
 from .contention import retried
+from .factors import statements as factor_statements
 from .functions import STAGING, VersionPlan
 from .install import has_plpython, require_current
 from .names import check_name
 from .plan import Statement, apply, as_text
-from .verify import ParityReport, gate
+from .verify import Judge, ParityReport, gate
 
 LIVE = "live"
 
@@ -90,6 +93,45 @@ def strategies(connection: Connection, wanted: Strategy | None) -> frozenset[Str
     return frozenset(Strategy) - {Strategy.ONNX}
 
 
+def program_of(model: LoadedModel) -> Program | Factorisation:
+    """What a deploy makes a version of. Raises UnsupportedError."""
+    return model.estimator if isinstance(model.estimator, Factorisation) else to_program(model.estimator)
+
+
+def artifact_of(
+    connection: Connection,
+    program: Program | Factorisation,
+    binding: Binding,
+    model: LoadedModel,
+    strategy: Strategy | None,
+) -> Artifact:
+    """The artifact of a model's program for a table. Raises UnsupportedError, SignatureError and NotInstalledError."""
+    if isinstance(program, Factorisation):
+        if strategy is not None:
+            raise UsageError(
+                "a recommender reads its factors from tables: it has no other strategy; leave out --strategy"
+            )
+        return program.artifact(binding.parameters, model)
+    return build(
+        program,
+        binding.parameters,
+        strategy=strategy,
+        available=strategies(connection, strategy),
+        estimator=model.description,
+        model_sha256=model.sha256,
+        libraries=model.libraries,
+    )
+
+
+def judge_of(
+    model: LoadedModel, parameters: Sequence[Parameter], functions: Sequence[Function], strategy: Strategy
+) -> Judge:
+    """What knows the model's own answers."""
+    if isinstance(model.estimator, Factorisation):
+        return model.estimator
+    return Oracle(model.estimator, parameters, functions, strategy)
+
+
 @dataclass
 class _Run:
     """One deploy: its cursor, what it did so far, and how long that took."""
@@ -109,28 +151,20 @@ class _Run:
         with pinned(self.cursor):
             self._require_rights(promote)
         with self._stage("compile", f"compiling {self.name}"):
-            program = to_program(model.estimator)
+            program = program_of(model)
         with self._stage("bind", f"binding {self.name} to {table}"):
             binding = bind(self.connection, program.columns, table)
             with pinned(self.cursor):
                 self._require_usage(binding)
         with self._stage("compile", f"compiling {self.name}"):
-            artifact = build(
-                program,
-                binding.parameters,
-                strategy=strategy,
-                available=strategies(self.connection, strategy),
-                estimator=model.description,
-                model_sha256=model.sha256,
-                libraries=model.libraries,
-            )
+            artifact = artifact_of(self.connection, program, binding, model, strategy)
         self.statements.append(Statement(PINNED, "Nothing below depends on the session's search_path."))
         with self._stage("create", "creating the functions"), pinned(self.cursor):
             version = self._begin()
             plan = VersionPlan(self.name, version, artifact, binding)
             self._create(plan)
         with self._stage("check", "comparing with the model's own answers"):
-            oracle = Oracle(model.estimator, artifact.parameters, artifact.functions, artifact.strategy)
+            oracle = judge_of(model, artifact.parameters, artifact.functions, artifact.strategy)
             report, cases = gate(
                 self.connection, artifact, name=self.name, version=version, table=binding.table, oracle=oracle
             )
@@ -218,6 +252,10 @@ class _Run:
         if graph is not None:
             content = f"decode('{graph.content.hex()}', 'hex')"
             self._execute(Statement(f"SELECT pgscore.add_graph({called}, {content})", "The ONNX graph."))
+        if plan.artifact.factors is not None:
+            for statement in factor_statements(plan.name, plan.version, plan.artifact, plan.artifact.factors):
+                self._execute(statement)
+            self._execute(Statement(f"SELECT pgscore.seal_factors({called})", "They never change from here on."))
         for statement in plan.statements(STAGING):
             self._execute(statement)
         if self.deployer is not None:
@@ -242,7 +280,11 @@ class _Run:
 
 def _version(plan: VersionPlan, report: ParityReport, cases: str) -> Statement:
     artifact, binding = plan.artifact, plan.binding
-    sources = zip(artifact.parameters, binding.columns, strict=True)
+    sources = zip(artifact.parameters, binding.columns[: len(artifact.parameters)], strict=True)
+    functions = [_function(f) for f in artifact.functions]
+    if artifact.factors is not None:
+        rating = None if artifact.factors.rating is None else binding.columns[-1]
+        functions[0]["factors"] = {"sha256": artifact.factors.sha256, "rating": rating}
     details = {
         "estimator": artifact.estimator,
         "kind": artifact.kind.value,
@@ -250,7 +292,7 @@ def _version(plan: VersionPlan, report: ParityReport, cases: str) -> Statement:
         "reason": artifact.reason,
         "bound_table": binding.table,
         "parameters": [{"name": p.name, "type": p.type.value, "column": column} for p, column in sources],
-        "functions": [_function(f) for f in artifact.functions],
+        "functions": functions,
         "onnx_sha256": artifact.onnx.sha256 if artifact.onnx else None,
         "sql": as_text(plan.statements()),
         "sha256": artifact.sha256,

@@ -85,6 +85,11 @@ def export(connection: Connection, name: str, version: int | None = None, *, gra
             f"{name} version {details.version} is ONNX, which runs in pgscore's PL/Python functions alone;"
             " deploy it with --strategy sql or plpgsql, and export that"
         )
+    if "factors" in details.functions[0]:
+        raise RefusedError(
+            f"{name} version {details.version} is a recommender, whose factors are tables of pgscore's;"
+            " deploy its file to the other database"
+        )
     with transaction(connection) as cursor, pinned(cursor):
         cursor.execute("SET LOCAL extra_float_digits = 1")
         functions = _functions(cursor, details)

@@ -43,7 +43,8 @@ class VersionPlan:
     def statements(self, schema: str = SCHEMA) -> list[Statement]:
         """The statements that create all functions of the version in `schema`.
 
-        Of an ONNX version, score.NAME_vVERSION_outputs is there already (pgscore.add_graph).
+        Of an ONNX version, score.NAME_vVERSION_outputs is there already (pgscore.add_graph), of a factorisation
+        score.NAME_vVERSION of user and item (pgscore.make_factors).
         """
         return [statement for function in self._functions() for statement in self._forms(function, schema)]
 
@@ -67,12 +68,16 @@ class VersionPlan:
             )
             yield Statement(_create(qualified, by_row, function, body), says)
         else:
-            outputs = self._outputs(", ".join(f"${i + 1}" for i in range(len(parameters))), schema)
-            yield Statement(function_by_name(qualified, parameters, function, outputs), says)
-            types = ", ".join(p.type.value for p in parameters)
-            yield Statement(f"COMMENT ON FUNCTION {qualified}({types}) IS {literal(says)}")
+            computes = qualified
+            if self.artifact.factors is None:
+                outputs = self._outputs(", ".join(f"${i + 1}" for i in range(len(parameters))), schema)
+                yield Statement(function_by_name(qualified, parameters, function, outputs), says)
+                types = ", ".join(p.type.value for p in parameters)
+                yield Statement(f"COMMENT ON FUNCTION {qualified}({types}) IS {literal(says)}")
+            else:
+                computes = self._qualified(function.suffix, SCHEMA)
             passed = ", ".join(f"{ident(p.name)} => {binding.reference(i, '(r)')}" for i, p in enumerate(parameters))
-            call = f"LANGUAGE sql IMMUTABLE PARALLEL SAFE\nRETURN {qualified}({passed})"
+            call = f"LANGUAGE sql IMMUTABLE PARALLEL SAFE\nRETURN {computes}({passed})"
             yield Statement(_create(qualified, by_row, function, call), f"The same for a row of {binding.table}")
         yield Statement(f"COMMENT ON FUNCTION {qualified}({binding.table}) IS {literal(says)}")
 

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 import psycopg2
 import psycopg2.errors
 
-from pgscore.compiler.build import build
-from pgscore.compiler.frontends import to_program
 from pgscore.compiler.load import LoadedModel, load_model
 from pgscore.errors import ActionError, PgscoreError, RefusedError, UntrustedModelError
 
 from . import lifecycle, refresh, rights
 from .binding import bind
 from .connection import Connection, pinned, transaction
-from .deploy import Deployment, deploy, strategies
+from .deploy import Deployment, artifact_of, deploy, program_of
 from .project import Project
 from .project_actions import (
     LIMITS,
@@ -117,11 +115,10 @@ def _require_trust(plan: Plan, project: Project, trust: bool) -> None:
 
 def _compiled(connection: Connection, action: DeployVersion) -> LoadedModel:
     model = _load(action)
-    program = to_program(model.estimator)
+    program = program_of(model)
     with transaction(connection):
         binding = bind(connection, program.columns, action.table)
-        available = strategies(connection, action.strategy)
-    build(program, binding.parameters, strategy=action.strategy, available=available)
+        artifact_of(connection, program, binding, model, action.strategy)
     return model
 
 

@@ -69,7 +69,10 @@ def gate(  # noqa: PLR0913
     Gives the report and, as JSON text, the made-up rows with the model's answers, for `verify` to replay. The table is
     read as the connected user; at most `max_rows` of its rows are used, fewer where the functions are slow.
     """
-    it = Subject(name, version, table, artifact.parameters, artifact.functions, artifact.probes, artifact.tolerance)
+    factors = None if artifact.factors is None else artifact.factors.sha256
+    it = Subject(
+        name, version, table, artifact.parameters, artifact.functions, artifact.probes, artifact.tolerance, factors
+    )
     with errors(f"checking model {name}"), connection.cursor() as cursor, pinned(cursor):
         _settle(cursor)
         bound = Table(cursor, it, max_rows)
@@ -77,6 +80,7 @@ def gate(  # noqa: PLR0913
         made_up = adversarial(space, synthetic_bases(space, *bound.statistics()))
         answers = oracle.answers(made_up.columns)
         trial = _Trial(cursor, bound, it)
+        trial.factors()
         if artifact.approximation:
             trial.note(f"within {artifact.tolerance:.1e}: {artifact.approximation}")
         trial.made_up(made_up, answers)
@@ -96,6 +100,7 @@ def verify(
         _settle(cursor)
         made_up, answers = stored_cases(cursor, it)
         trial = _Trial(cursor, Table(cursor, it, MAX_ROWS), it)
+        trial.factors()
         trial.made_up(made_up, answers)
         if oracle is not None:
             trial.real(oracle, None)
@@ -108,7 +113,7 @@ def subject(connection: Connection, name: str, version: int | None = None) -> Su
         cursor.execute(
             """
             SELECT v.version, v.bound_table, v.parameters, v.functions,
-                (v.parity->>'tolerance')::double precision
+                (v.parity->>'tolerance')::double precision, v.functions->0->'factors'->>'sha256'
             FROM pgscore.models AS m
             JOIN pgscore.versions AS v USING (model_id)
             LEFT JOIN pgscore.aliases AS a ON a.version_id = v.version_id AND a.alias = 'live'
@@ -122,7 +127,8 @@ def subject(connection: Connection, name: str, version: int | None = None) -> Su
         raise NotFoundError(f"there is {what}; `pgscore list` shows what there is")
     parameters = tuple(Parameter(p["name"], SqlType(p["type"])) for p in row[2])
     functions = tuple(_function(f) for f in row[3])
-    return Subject(name, row[0], row[1], parameters, functions, tolerance=TOLERANCE if row[4] is None else row[4])
+    tolerance = TOLERANCE if row[4] is None else row[4]
+    return Subject(name, row[0], row[1], parameters, functions, tolerance=tolerance, factors_sha256=row[5])
 
 
 def _function(given: Mapping[str, Any]) -> Function:
@@ -159,6 +165,13 @@ class _Trial:
     def note(self, text: str) -> None:
         """Adds a sentence to the report."""
         self._notes.append(text)
+
+    def factors(self) -> None:
+        """Compares a recommender's factors with the model's, to the last bit: pairs of user and item are too many."""
+        if self._it.factors_sha256 is not None:
+            self._cursor.execute("SELECT pgscore.factors_sha256(%s, %s)", [self._it.name, self._it.version])
+            if self._cursor.fetchone() != (self._it.factors_sha256,):
+                self._errors[self._it.functions[0].suffix] = "reads other factors than the model's"
 
     def made_up(self, cases: Cases, answers: Answers) -> None:
         """Compares made-up rows."""

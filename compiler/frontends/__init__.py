@@ -12,7 +12,10 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+from pgscore.errors import UnsupportedError
+
 from .. import ir
+from ..factorisation import Factorisation
 from ..onnx_model import OnnxModel
 from . import (
     calibration,
@@ -103,5 +106,9 @@ def to_program(estimator: Any) -> ir.Program:
     """
     if isinstance(estimator, OnnxModel):
         return onnx_files.program(estimator)
+    if isinstance(estimator, Factorisation):
+        raise UnsupportedError(
+            "model", "the factors of a recommender become tables, no expression", "`pgscore deploy` makes them"
+        )
     builder = Builder(compose.input_names(estimator), FRONTENDS, REFUSED)
     return builder.finish(builder.convert(estimator, builder.inputs))

@@ -53,6 +53,7 @@ class ModelKind(Enum):
     CLUSTERER = "clusterer"
     OUTLIER_DETECTOR = "outlier detector"
     TRANSFORMER = "transformer"
+    RECOMMENDER = "recommender"
 
 
 TOLERANCE = 1e-9

@@ -31,7 +31,7 @@ from .replies import plain, rows
 
 if TYPE_CHECKING:
     from pgscore.compiler.load import LoadedModel
-    from pgscore.compiler.oracle import Oracle
+    from pgscore.procedures.verify import Judge
 
 PANEL = "Models"
 
@@ -282,7 +282,7 @@ def verify(
         with output.counted(len(targets), "verifying") as progress:
             for model, version in targets:
                 progress(f"verifying {model} version {version}")
-                oracle = _oracle(connection, model, version, loaded) if loaded else None
+                oracle = _judge(connection, model, version, loaded) if loaded else None
                 reports.append((model, version, apply(connection, model, version, oracle=oracle)))
     data = [{"model": model, "version": version, **json.loads(report.to_json())} for model, version, report in reports]
 
@@ -310,10 +310,10 @@ def _all_versions(connection: Any) -> list[tuple[str, int]]:
     return [(row.model, row.version) for found in list_models(connection) for row in versions(connection, found.model)]
 
 
-def _oracle(connection: Any, model: str, version: int, loaded: LoadedModel) -> Oracle:
+def _judge(connection: Any, model: str, version: int, loaded: LoadedModel) -> Judge:
     """The model in the file. Raises UsageError unless it is the very file that the version was deployed from."""
     from pgscore.compiler.artifact import Strategy
-    from pgscore.compiler.oracle import Oracle
+    from pgscore.procedures.deploy import judge_of
     from pgscore.procedures.lifecycle import show as read
     from pgscore.procedures.verify import subject
 
@@ -321,4 +321,4 @@ def _oracle(connection: Any, model: str, version: int, loaded: LoadedModel) -> O
     if details.model_sha256 != loaded.sha256:
         raise UsageError(f"{loaded.path} is not the file that {model} version {version} was deployed from")
     found = subject(connection, model, version)
-    return Oracle(loaded.estimator, found.parameters, found.functions, Strategy(details.strategy))
+    return judge_of(loaded, found.parameters, found.functions, Strategy(details.strategy))

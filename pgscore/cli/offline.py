@@ -55,7 +55,7 @@ def check(
     from pgscore.compiler.build import build, default_parameters
     from pgscore.compiler.forms import forms
     from pgscore.compiler.frontends import to_program
-    from pgscore.compiler.load import load_model
+    from pgscore.compiler.load import FACTORS, load_model
 
     from .verdicts import verdicts
 
@@ -66,6 +66,8 @@ def check(
         try:
             program = to_program(model.estimator)
         except UnsupportedError as error:
+            if model.format == FACTORS:  # it has no steps
+                raise
             refusal = error
         steps = verdicts(model.estimator, refusal)
         artifact, elsewhere, found = None, None, []

@@ -22,7 +22,8 @@ def interval(text: str) -> timedelta:
 
 MODEL_FILE = typer.Argument(
     metavar="MODEL_FILE",
-    help="The trained model: .skops, .onnx, a file of LightGBM, XGBoost or CatBoost, or .joblib/.pkl with --trust.",
+    help="The trained model: .skops, .onnx, .npz of a recommender, a file of LightGBM, XGBoost or CatBoost, or"
+    " .joblib/.pkl with --trust.",
 )
 ModelFile = Annotated[Path, MODEL_FILE]
 Trust = Annotated[

@@ -101,7 +101,7 @@ COMMENT ON COLUMN pgscore.versions.parameters IS
     'The inputs in order: [{"name", "type", "column"}]; column is the table''s name of it';
 COMMENT ON COLUMN pgscore.versions.functions IS
     'The functions, main first: [{"suffix", "method", "result", "language", "outputs", "labels"}]; method is what it '
-    'equals';
+    'equals. The one of a recommender has "factors" too: {"sha256", "rating"}, the hash and the column of ratings (or null)';
 COMMENT ON COLUMN pgscore.versions.onnx_sha256 IS 'The graph, where strategy is onnx';
 COMMENT ON COLUMN pgscore.versions.sql IS 'The statements that created the functions';
 COMMENT ON COLUMN pgscore.versions.sha256 IS 'Hash over everything that decides an answer: inputs, functions, graph';

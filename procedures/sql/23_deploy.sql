@@ -1,4 +1,5 @@
--- What a deploy calls, in one transaction: begin_version, for ONNX add_graph, then CREATE FUNCTION in pgscore_staging,
+-- What a deploy calls, in one transaction: begin_version, for ONNX add_graph, for a recommender what 27_factors.sql has, then
+-- CREATE FUNCTION in pgscore_staging,
 -- publish_functions, and after the parity gate add_version. `pgscore deploy --dry-run` prints such a script.
 --
 -- Rights. A deployer writes the functions' bodies, and everybody who scores runs them: they must not be a way to other
@@ -206,7 +207,7 @@ BEGIN
     FOR one IN
         SELECT p.oid, p.oid::regprocedure AS signature, p.proowner::regrole AS owner, l.lanname = 'plpgsql' AS opaque,
                pg_has_role(current_user, p.proowner, 'USAGE') AS ours,
-               pgscore.impurity(p.oid, staged || pgscore.functions_named(ARRAY[versioned || '_outputs'])) AS impurity
+               pgscore.impurity(p.oid, staged || pgscore.functions_named(ARRAY[versioned, versioned || '_outputs'])) AS impurity
         FROM unnest(staged) AS s (oid)
         JOIN pg_proc AS p USING (oid)
         JOIN pg_language AS l ON l.oid = p.prolang
@@ -269,6 +270,16 @@ BEGIN
     END IF;
     IF bound IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'PS001', MESSAGE = format('there is no table %s', details ->> 'bound_table');
+    END IF;
+    -- What a job of the model does depends on it.
+    IF EXISTS (
+        SELECT FROM pgscore.versions AS v
+        JOIN pgscore.models AS m USING (model_id)
+        WHERE m.name = add_version.model AND (v.functions -> 0 ? 'factors') <> (details -> 'functions' -> 0 ? 'factors')) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS002',
+            MESSAGE = format('of the versions of model %s, all are recommenders or none', model),
+            HINT = 'deploy under another name';
     END IF;
 
     INSERT INTO pgscore.versions (

@@ -162,6 +162,8 @@ BEGIN
         CROSS JOIN LATERAL jsonb_to_recordset(v.parameters) AS p ("column" text)
         WHERE v.model_id = it.model_id
         UNION
+        SELECT v.functions -> 0 -> 'factors' ->> 'rating' FROM pgscore.versions AS v WHERE v.model_id = it.model_id
+        UNION
         SELECT unnest(q.watched_columns) FROM pgscore.queues AS q WHERE q.job_id = it.job_id
         UNION
         SELECT unnest(f.carried) FROM pgscore.target_forms AS f WHERE f.job_id = it.job_id

@@ -169,7 +169,11 @@ BEGIN
         ARRAY(SELECT o FROM unnest(create_refresh.outputs) AS o WHERE o <> 'score') AS outputs,
         create_refresh.top,
         CASE WHEN create_refresh.top IS NULL THEN create_refresh.keep ELSE coalesce(create_refresh.keep, create_refresh.top) END AS keep,
-        CASE WHEN create_refresh.top IS NULL THEN create_refresh.per ELSE coalesce(create_refresh.per, '{}') END AS per,
+        CASE
+            WHEN create_refresh.top IS NULL THEN create_refresh.per
+            WHEN called.main ? 'factors' THEN coalesce(nullif(create_refresh.per, '{}'), keys[1:1])
+            ELSE coalesce(create_refresh.per, '{}')
+        END AS per,
         CASE WHEN create_refresh.top IS NULL THEN create_refresh.order_by ELSE coalesce(create_refresh.order_by, 'score') END AS order_by,
         create_refresh.diverse,
         create_refresh.max_per,
@@ -185,7 +189,7 @@ BEGIN
             MESSAGE = format('rows whose key has vanished cannot be treated as %L', vanished),
             HINT = 'remove or keep';
     END IF;
-    IF form.top IS NOT NULL AND mode = 'incremental' THEN
+    IF form.top IS NOT NULL AND mode = 'incremental' AND NOT called.main ? 'factors' THEN
         RAISE EXCEPTION USING
             ERRCODE = 'PS004',
             MESSAGE = format('refresh job %s ranks rows: a changed one can move all others of its group', job),
@@ -211,7 +215,10 @@ BEGIN
     END IF;
 
     -- Planning the query finds what else would stop a run: rights, and columns of types that do not fit.
-    EXECUTE 'EXPLAIN ' || pgscore.scoring_query(source, keys, called, NULL, expressions);
+    EXECUTE 'EXPLAIN ' || CASE
+        WHEN form.top IS NOT NULL AND called.main ? 'factors' THEN pgscore.recommendation_query(job, source, keys, called, form)
+        ELSE pgscore.scoring_query(source, keys, called, NULL, expressions)
+    END;
 
     IF to_regclass(target_name) IS NULL THEN
         IF to_regnamespace(quote_ident(place[1])) IS NULL THEN

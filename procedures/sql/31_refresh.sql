@@ -97,6 +97,8 @@ DECLARE
     -- Of an incremental job: which rows this run is about.
     changes record;
     is_partial boolean := false;
+    among text;
+    recommends boolean;
     page_cost CONSTANT text := current_setting('random_page_cost');
     -- What is written of a row s of pgscore_scored.
     score text := 's.score';
@@ -169,7 +171,10 @@ BEGIN
     names := it.key_columns || '{score,model_version}'::text[] || others.names;
     written := ARRAY(SELECT 's.k' || n FROM generate_series(1, cardinality(it.key_columns)) AS n)
         || score || by_version || ARRAY(SELECT format('s.%I', p) FROM unnest(others.places) AS p);
-    IF changes IS NULL THEN
+    recommends := form.top IS NOT NULL AND called.main ? 'factors';
+    IF recommends THEN
+        query := format('SELECT FROM %s', source);
+    ELSIF changes IS NULL THEN
         query := pgscore.scoring_query(source, it.key_columns, called, challenger, others.expressions);
     END IF;
     SELECT w.* INTO STRICT writing
@@ -187,9 +192,12 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    PERFORM pgscore.score_source(
-        source, it.key_columns, called, challenger, others.expressions,
-        CASE WHEN is_partial THEN 'pg_temp.pgscore_changed' END);
+    among := CASE WHEN is_partial THEN 'pg_temp.pgscore_changed' END;
+    IF recommends THEN
+        PERFORM pgscore.recommend(job, source, target, it.key_columns, called, form, among);
+    ELSE
+        PERFORM pgscore.score_source(source, it.key_columns, called, challenger, others.expressions, among);
+    END IF;
     EXECUTE format('SELECT count(*), count(*) FILTER (WHERE %s IS NULL) FROM pg_temp.pgscore_scored AS s', score)
     INTO rows_scored, rows_refused;
     PERFORM pgscore.key_scored(job, source, it.key_columns);

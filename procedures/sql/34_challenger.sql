@@ -93,6 +93,12 @@ BEGIN
                 'point alias %s to another version, or take it away: SELECT pgscore.set_challenger(%L, NULL)',
                 challenger.alias, job);
     END IF;
+    IF called.main ? 'factors' AND (SELECT f.top IS NOT NULL FROM pgscore.target_form(job) AS f) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS004',
+            MESSAGE = format('refresh job %s ranks all items for users: it has no challenger', job),
+            HINT = 'give the other version a job of its own, by its alias, and compare the two tables';
+    END IF;
 END
 $function$;
 COMMENT ON FUNCTION pgscore.check_challenger(text, record, record) IS

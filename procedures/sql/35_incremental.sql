@@ -224,7 +224,8 @@ DECLARE
 BEGIN
     SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
     SELECT f.* INTO STRICT form FROM pgscore.target_form(job) AS f;
-    reads := pgscore.columns_read(called.parameters) || form.carried;
+    reads := array_remove(
+        pgscore.columns_read(called.parameters) || form.carried || (called.main -> 'factors' ->> 'rating'), NULL);
     SELECT v.by_versions, v.outdated INTO STRICT by_versions, outdated
     FROM pgscore.versions_wanted(it.model, it.key_columns, called, challenger, form.keeps_vanished) AS v;
     IF challenger IS NOT NULL THEN
@@ -235,7 +236,9 @@ BEGIN
     watching := pgscore.watch_source(job, reads);
     is_partial := false;
     IF watching <> 'set up' THEN
-        is_partial := pgscore.stage_changes(job, source, it.key_columns, target, by_versions, outdated) AND watching = 'watched';
+        is_partial := pgscore.stage_changes(job, source, it.key_columns, target, by_versions, outdated) AND watching = 'watched'
+            -- Another version of a recommender knows other users and items.
+            AND NOT (called.main ? 'factors' AND (SELECT q.scored_with IS DISTINCT FROM by_versions FROM pgscore.queue_of(job) AS q));
     END IF;
     IF watching = 'blind' THEN
         PERFORM pgscore.queue_everything(job);

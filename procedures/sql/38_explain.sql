@@ -111,7 +111,8 @@ DECLARE
 BEGIN
     SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
     SELECT f.* INTO STRICT form FROM pgscore.target_form(job) AS f;
-    reads := pgscore.columns_read(called.parameters) || form.carried;
+    reads := array_remove(
+        pgscore.columns_read(called.parameters) || form.carried || (called.main -> 'factors' ->> 'rating'), NULL);
     IF challenger IS NOT NULL THEN
         reads := reads || pgscore.columns_read(challenger.parameters);
     END IF;
@@ -149,7 +150,9 @@ BEGIN
     topic := 'outdated';
     old := 0;
     says := 'no row of the target is of another version';
-    IF queue.scored_with IS DISTINCT FROM want.by_versions THEN
+    IF queue.scored_with IS DISTINCT FROM want.by_versions AND called.main ? 'factors' THEN
+        says := format('all is of another version than %s: all is scored anew', want.by_versions);
+    ELSIF queue.scored_with IS DISTINCT FROM want.by_versions THEN
         old := pgscore.estimated_rows(format('SELECT FROM %s AS r WHERE %s', target, want.outdated));
         says := format(
             'about %s rows of the target are not of version %s: %s of them in each step, so about %s steps', old,
@@ -231,11 +234,16 @@ BEGIN
         INTO others
         FROM pgscore.target_columns(source, it.key_columns, called, challenger, form) AS c;
         PERFORM pgscore.check_target(target, source, it.key_columns, called.main ->> 'result', others.names, others.types);
-        query := pgscore.scoring_query(source, it.key_columns, called, challenger, others.expressions);
+        query := CASE
+            WHEN form.top IS NOT NULL AND called.main ? 'factors'
+                THEN pgscore.recommendation_query(job, source, it.key_columns, called, form)
+            ELSE pgscore.scoring_query(source, it.key_columns, called, challenger, others.expressions)
+        END;
 
         names := called.name
-            || ARRAY(SELECT called.name || '_' || o FROM unnest('{features,outputs}'::text[] || form.outputs) AS o);
-        reads := it.key_columns || pgscore.columns_read(called.parameters) || form.carried;
+            || ARRAY(SELECT called.name || '_' || o FROM unnest('{features,outputs,top}'::text[] || form.outputs) AS o);
+        reads := array_remove(
+            it.key_columns || pgscore.columns_read(called.parameters) || form.carried || (called.main -> 'factors' ->> 'rating'), NULL);
         IF challenger IS NOT NULL THEN
             names := names || ARRAY[challenger.name, challenger.name || '_features', challenger.name || '_outputs'];
             reads := reads || pgscore.columns_read(challenger.parameters);

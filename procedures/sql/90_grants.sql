@@ -39,7 +39,7 @@ BEGIN
             pgscore.resolve(text),
             pgscore.warm_up(text), pgscore.functions_to_warm(text)
         TO pgscore_scorer;
-        GRANT EXECUTE ON PROCEDURE pgscore.refresh, pgscore.run_job, pgscore.recommend TO pgscore_scorer;
+        GRANT EXECUTE ON PROCEDURE pgscore.refresh, pgscore.run_job TO pgscore_scorer;
         GRANT EXECUTE ON FUNCTION
             pgscore.create_refresh,
             pgscore.source_view,
@@ -144,8 +144,8 @@ BEGIN
             pgscore.make_top_view,
             pgscore.count_segments,
             pgscore.record_segments,
-            pgscore.check_recommend,
-            pgscore.rank_items
+            pgscore.recommendation_query,
+            pgscore.recommend
         TO pgscore_scorer;
         GRANT SELECT ON
             pgscore.freshness, pgscore.job_settings, pgscore.challenger_overview, pgscore.run_overview, pgscore.segment_sizes, pgscore.segment_drift
@@ -185,6 +185,10 @@ BEGIN
         GRANT EXECUTE ON FUNCTION
             pgscore.begin_version,
             pgscore.add_graph,
+            pgscore.make_factors,
+            pgscore.add_factors,
+            pgscore.seal_factors,
+            pgscore.factors_sha256,
             pgscore.publish_functions,
             pgscore.add_version,
             pgscore.drop_version,

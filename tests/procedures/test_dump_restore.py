@@ -17,14 +17,14 @@ from pgscore.errors import RefusedError
 from pgscore.procedures.connection import errors
 from pgscore.procedures.deploy import deploy
 from pgscore.procedures.lifecycle import history, list_models, promote, rollback
-from pgscore.procedures.refresh import create_job, run_job, status
+from pgscore.procedures.refresh import Top, create_job, run_job, status
 
 from ..cli.conftest import pgscore
 from ..support import servers
 from ..support.databases import copied, template
 from ..support.runtime import plpython_template
 from ..support.servers import Server
-from ..support.tiny import FRAME, NUMBERS, loaded, make_customers, opened, query, value
+from ..support.tiny import FRAME, NUMBERS, loaded, make_customers, opened, query, recommender, value
 from ..support.versions import MODELS, answers, moving
 from ..support.whole import assert_catalog_is_whole
 
@@ -122,6 +122,10 @@ def fill(connection: Any) -> None:
     now = {"model": "amount", "source": "public.customers", "keys": ["id"], "target": "public.amounts"}
     create_job(connection, "now", mode="incremental", **now)
     run_job(connection, "now")
+    deploy(connection, recommender(), name="taste", table="customers")
+    seen = {"model": "taste", "source": "public.customers", "keys": ["id", "tenure"], "target": "public.recommended"}
+    create_job(connection, "recs", mode="incremental", top=Top(2), **seen)
+    run_job(connection, "recs")
     query(connection, THERE_AND_BACK.format(2))
 
 
@@ -158,6 +162,10 @@ def assert_it_lives(dsn: str) -> None:
         # What was queued, and what the restored triggers queue.
         query(connection, THERE_AND_BACK.format(3))
         assert run_job(connection, "now").rows == 2
+        assert run_job(connection, "recs").rows == 4
+        with pytest.raises(RefusedError, match="its rows never change"), errors(), connection.cursor() as cursor:
+            cursor.execute("UPDATE pgscore.taste_v1_users SET f1 = f1")
+        connection.rollback()
         for table in ("history", "versions", "parity_cases", "onnx_graphs"):
             with pytest.raises(RefusedError, match="its rows never change"), errors(), connection.cursor() as cursor:
                 cursor.execute(f"TRUNCATE pgscore.{table} CASCADE")
@@ -170,7 +178,7 @@ def assert_it_lives(dsn: str) -> None:
         assert moving(connection) == pytest.approx(answers(1), rel=1e-9)
         assert run_job(connection, "daily").updated == 5
         run_job(connection, "now")
-        assert [job.state for job in status(connection)] == ["fresh", "fresh"]
+        assert [job.state for job in status(connection)] == ["fresh", "fresh", "fresh"]
         events = [(event.action, event.to_version) for event in history(connection, "churn") if event.alias == "live"]
         assert events == [
             ("promote", 1), ("promote", 2), ("promote", 3), ("rollback", 2), ("rollback", 1), ("promote", 4),

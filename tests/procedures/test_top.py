@@ -222,7 +222,7 @@ def test_outputs_of_a_canary_are_the_challengers(connection: Any) -> None:
         assert np.allclose([*proba, score], [*expected[version][key], expected[version][key, 1]], rtol=1e-12)
 
 
-def test_a_scorer_has_top_jobs_and_recommendations_of_their_own(shop: tuple[Any, pd.DataFrame]) -> None:
+def test_a_scorer_has_top_jobs_of_their_own(shop: tuple[Any, pd.DataFrame]) -> None:
     connection, frame = shop
     run(connection, "CREATE TABLE stock AS SELECT DISTINCT item_id FROM candidates")
     with login(connection, "pgscore_scorer") as scorer:
@@ -235,12 +235,6 @@ def test_a_scorer_has_top_jobs_and_recommendations_of_their_own(shop: tuple[Any,
         stored(scorer, ranked(frame, 10), "lab.recs_top")
         with login(connection, "pgscore_scorer") as other, pytest.raises(RightsError):
             run_job(other, "recs")
-        run(
-            scorer,
-            "CREATE VIEW lab.users AS SELECT DISTINCT user_id, ARRAY[1.0::float8] AS factors FROM candidates;"
-            "CREATE VIEW lab.items AS SELECT DISTINCT item_id, ARRAY[1.0::float8] AS factors FROM candidates",
-        )
-        run(scorer, "CALL pgscore.recommend('lab.users', 'lab.items', 'candidates', 'lab.best', 3)")
         run(connection, "DROP SCHEMA lab CASCADE")
 
 

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from pgscore.compiler.factorisation import Factorisation
 from pgscore.compiler.load import LoadedModel, describe
 from pgscore.procedures.connection import connect
 
@@ -55,6 +57,13 @@ def mixed() -> LoadedModel:
     encode = ColumnTransformer([("plan", OneHotEncoder(handle_unknown="ignore"), ["plan"])], remainder="passthrough")
     pipeline = Pipeline([("encode", encode), ("model", LogisticRegression(max_iter=1000))])
     return loaded(pipeline.fit(FRAME[["plan", *NUMBERS]], [1, 0, 0, 1, 1]))
+
+
+def recommender(scale: float = 1.0) -> LoadedModel:
+    """Scores tenures for customers by two factors."""
+    ids, tenures = FRAME.id.to_numpy(), FRAME.tenure.to_numpy()
+    factors = np.column_stack([np.arange(1.0, 6.0), np.ones(5)])
+    return loaded(Factorisation("NMF", ids, tenures, scale * factors, factors, "id", "tenure"))
 
 
 @contextmanager

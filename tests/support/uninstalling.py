@@ -15,7 +15,7 @@ from pgscore.procedures.refresh import create_job, run_job
 
 from .databases import copied
 from .servers import Server
-from .tiny import classifier, make_customers, opened, query, value
+from .tiny import classifier, make_customers, opened, query, recommender, value
 
 # Every catalog with a row for each object, and where rights and settings are kept.
 TRACES = """
@@ -70,5 +70,7 @@ def installed_with_models(connection: Any) -> None:
     deploy(connection, classifier(), name="churn", table="customers")
     deploy(connection, classifier(2.0), name="churn", table="customers", promote=True)
     deploy(connection, classifier(), name="slow", table="customers", strategy=Strategy.PLPGSQL)
+    deploy(connection, recommender(), name="taste", table="customers")
+    deploy(connection, recommender(2.0), name="taste", table="customers")
     create_job(connection, "daily", model="churn", source="customers", keys=["id"], target="public.churn_scores")
     run_job(connection, "daily")

@@ -18,13 +18,17 @@ VERSIONS = """
     SELECT m.model_id, m.name, m.last_version, v.version, jsonb_array_length(v.parameters),
            ARRAY(SELECT f ->> 'suffix' FROM jsonb_array_elements(v.functions) AS f),
            v.version_id IN (SELECT a.version_id FROM pgscore.aliases AS a WHERE a.alias = 'live'),
-           (SELECT count(*) FROM pgscore.parity_cases AS c WHERE c.version_id = v.version_id), v.strategy
+           (SELECT count(*) FROM pgscore.parity_cases AS c WHERE c.version_id = v.version_id),
+           CASE WHEN v.functions -> 0 ? 'factors' THEN 'factors' ELSE v.strategy END
     FROM pgscore.models AS m LEFT JOIN pgscore.versions AS v USING (model_id) ORDER BY 1, 4"""
 ALIASES = """
     SELECT a.model_id, a.alias, v.version
     FROM pgscore.aliases AS a JOIN pgscore.versions AS v USING (version_id)"""
 HISTORY = """
     SELECT model_id, alias, action, from_version, to_version FROM pgscore.history ORDER BY model_id, history_id"""
+FACTORS = """
+    SELECT c.relname::text FROM pg_class AS c
+    WHERE c.relnamespace = 'pgscore'::regnamespace AND c.relkind = 'r' AND c.relname ~ '_v[0-9]+_(users|items)$'"""
 ORPHANS = """
     SELECT g.sha256 FROM pgscore.onnx_graphs AS g
     WHERE NOT EXISTS (SELECT FROM pgscore.versions AS v WHERE v.onnx_sha256 = g.sha256)"""
@@ -38,6 +42,8 @@ def assert_catalog_is_whole(connection: Any) -> None:
     models = {row[0] for row in versions}
     assert {row[0] for row in versions if row[6]} == models, "a model without a live version"
     assert query(connection, ORPHANS) == []
+    tables = {f"{row[1]}_v{row[3]}_{side}" for row in versions if row[8] == "factors" for side in ("users", "items")}
+    assert {name for (name,) in query(connection, FACTORS)} == tables
     _history_tells(connection, versions, models)
 
 
@@ -52,6 +58,9 @@ def _functions_are_those_of(connection: Any, versions: list[tuple[Any, ...]]) ->
             outputs, features = (named.get(f"{model}_v{version}_{what}", []) for what in ("outputs", "features"))
             assert (len(outputs), len(features)) == (2, 2 if inputs <= 100 else 1), (model, version)
             expected.update(outputs + features)
+        if strategy == "factors":
+            (top,) = named.get(f"{model}_v{version}_top", [])
+            expected.add(top)
         for suffix in suffixes:
             tail = f"_{suffix}" if suffix else ""
             own = named.get(f"{model}_v{version}{tail}", [])

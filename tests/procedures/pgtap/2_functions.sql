@@ -33,7 +33,6 @@ SELECT isnt_definer('pgscore', 'cron_runs', ARRAY[]::text[]);
 SELECT volatility_is('pgscore', 'score', ARRAY['text', 'jsonb'], 'stable');
 SELECT is_procedure('pgscore', 'refresh', 'refresh is a procedure: CALL pgscore.refresh(JOB)');
 SELECT is_procedure('pgscore', 'run_job', 'run_job is a procedure: CALL pgscore.run_job(JOB)');
-SELECT is_procedure('pgscore', 'recommend', 'recommend is a procedure: CALL pgscore.recommend(…)');
 
 -- A version's functions never change; the moving ones follow promote.
 SELECT volatility_is('score', 'churn_v1', ARRAY['integer', 'double precision'], 'immutable');

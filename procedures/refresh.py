@@ -160,20 +160,22 @@ def create_job(  # noqa: PLR0913
                 cursor.execute("SELECT pgscore.set_challenger(%s, %s, %s)", [job, challenger, canary])
 
 
-def run_job(
+def run_job(  # noqa: PLR0913 (its options)
     connection: Connection,
     job: str,
     progress: Callable[[str], None] = lambda _: None,
     *,
     full: bool = False,
     backfill_rows: int | None = None,
+    chunk_rows: int | None = None,
 ) -> RunResult:
     """Runs a job, each step in its own transaction; what is open on the connection is committed first.
 
     A failure is recorded, keeps the old predictions, and is raised. An incremental job takes several steps where rows
-    are of an old version, up to `backfill_rows` in each; `full` has it score every row, whatever is queued. The job's
-    limits hold. Raises NotFoundError for the job, its source or its target, and RefusedError while another run of it is
-    going on, or for `full` of a job that is not incremental.
+    are of an old version, up to `backfill_rows` in each; `full` has it score every row, whatever is queued. A full job
+    scores in chunks where `chunk_rows` or a limit of rows per second is given, and goes on with those of a run that was
+    killed; else from one snapshot. Raises NotFoundError for the job, its source or its target, and RefusedError while
+    another run of it is going on, or for `full` of a job that is not incremental.
     """
     if full:
         with transaction(connection) as cursor, pinned(cursor):
@@ -184,7 +186,7 @@ def run_job(
     with errors():
         try:
             with autocommit(connection) as cursor, timed(cursor, job):
-                cursor.execute("CALL pgscore.run_job(%s, %s)", [job, backfill_rows])
+                cursor.execute("CALL pgscore.run_job(%s, %s, %s)", [job, backfill_rows, chunk_rows])
                 run_id, version, rows, inserted, updated, deleted, refused, steps = cursor.fetchone()
         except psycopg2.Error as error:
             raised = translate(error, f"refresh job {job}")

@@ -83,7 +83,10 @@ SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS $procedure$
 DECLARE
-    started CONSTANT timestamptz := clock_timestamp();
+    started timestamptz := clock_timestamp();
+    -- Set by run_job, which has scored the source chunk by chunk.
+    in_chunks CONSTANT boolean := coalesce(current_setting('pgscore.in_chunks', true), '') = 'on';
+    chunks_begun timestamptz;
     it record;
     called record;
     source regclass;
@@ -161,9 +164,20 @@ BEGIN
         challenger := NULL;
         by_version := version;
     END IF;
-    PERFORM pgscore.score_source(
-        source, it.key_columns, called, challenger, others.expressions,
-        CASE WHEN is_partial THEN 'pg_temp.pgscore_changed' END);
+    IF in_chunks THEN
+        -- Not those of a version that was live until just now.
+        SELECT c.begun_at INTO chunks_begun
+        FROM pgscore.chunked_run_of(job) AS c
+        WHERE c.finished AND c.query = pgscore.chunk_query(source, it.key_columns, called, challenger, others.expressions);
+    END IF;
+    IF chunks_begun IS NOT NULL THEN
+        started := chunks_begun;
+        PERFORM pgscore.take_chunks(job, source, it.key_columns, called, challenger, others.expressions);
+    ELSE
+        PERFORM pgscore.score_source(
+            source, it.key_columns, called, challenger, others.expressions,
+            CASE WHEN is_partial THEN 'pg_temp.pgscore_changed' END);
+    END IF;
     EXECUTE format('SELECT count(*), count(*) FILTER (WHERE %s IS NULL) FROM pg_temp.pgscore_scored AS s', score)
     INTO rows_scored, rows_refused;
     PERFORM pgscore.key_scored(job, source, it.key_columns);
@@ -198,6 +212,7 @@ BEGIN
         comparison.run_id := run_id;
         PERFORM pgscore.record_comparison(job, comparison);
     END IF;
+    PERFORM pgscore.end_chunks(job);
 END
 $procedure$;
 COMMENT ON PROCEDURE pgscore.refresh(text, bigint, integer, bigint, bigint, bigint, bigint, bigint) IS

@@ -50,6 +50,10 @@ ChunkRows = Annotated[
     ),
 ]
 
+Jobs = Annotated[
+    int, typer.Option("--jobs", metavar="N", min=1, help="Score a full job in N connections, from one snapshot.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Adds this group to the application."""
@@ -133,6 +137,7 @@ def run(  # noqa: PLR0913, PLR0917 (its options)
     full: Full = False,
     backfill_rows: BackfillRows = None,
     chunk_rows: ChunkRows = None,
+    jobs: Jobs = 1,
     due: Annotated[
         bool,
         typer.Option("--due", help="Run all jobs of this role whose --every has passed since their last run began."),
@@ -145,6 +150,8 @@ def run(  # noqa: PLR0913, PLR0917 (its options)
     """Run a job now, or all that are due: readers see the old predictions until the new ones are there."""
     if (job is None) is not due:
         raise UsageError("name the job, or pass --due for all that are due")
+    if jobs > 1 and (job is None or chunk_rows is not None):
+        raise UsageError("--jobs scores one job from one snapshot: leave --due and --chunk-rows away")
     if plan and not explain:
         raise UsageError("--plan belongs to --explain")
     if explain and (job is None or full or backfill_rows is not None or chunk_rows is not None):
@@ -156,7 +163,9 @@ def run(  # noqa: PLR0913, PLR0917 (its options)
     from pgscore.procedures.refresh import run_job
 
     with output.progress(f"refreshing {job}") as progress, session.connection() as connection:
-        result = run_job(connection, job, progress, full=full, backfill_rows=backfill_rows, chunk_rows=chunk_rows)
+        result = run_job(
+            connection, job, progress, full=full, backfill_rows=backfill_rows, chunk_rows=chunk_rows, jobs=jobs
+        )
 
     return Reply(plain(result), lambda console: console.print(_summary(result)))
 

@@ -26,7 +26,8 @@ CREATE TABLE IF NOT EXISTS pgscore.chunked_runs (
     rows      bigint NOT NULL DEFAULT 0,
     next_page bigint NOT NULL DEFAULT 0,
     last_key  text[],
-    finished  boolean NOT NULL DEFAULT false
+    finished  boolean NOT NULL DEFAULT false,
+    one_snapshot boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE pgscore.chunked_runs IS 'Runs in chunks that are not written yet; what they scored is in pgscore.staging_N';
 COMMENT ON COLUMN pgscore.chunked_runs.job_id IS 'The job';
@@ -37,6 +38,8 @@ COMMENT ON COLUMN pgscore.chunked_runs.rows IS 'How many rows these have';
 COMMENT ON COLUMN pgscore.chunked_runs.next_page IS 'The page with which the next one begins, where chunks are of pages';
 COMMENT ON COLUMN pgscore.chunked_runs.last_key IS 'The key with which the last one ended, where they are of keys';
 COMMENT ON COLUMN pgscore.chunked_runs.finished IS 'Whether all are scored';
+COMMENT ON COLUMN pgscore.chunked_runs.one_snapshot IS
+    'Whether all are of one snapshot (33_parallel.sql): then none is missing, and there is nothing to go on with';
 
 CREATE OR REPLACE FUNCTION pgscore.drop_staging()
 RETURNS trigger
@@ -73,7 +76,9 @@ AS $function$
 $function$;
 COMMENT ON FUNCTION pgscore.end_chunks(text) IS 'Forgets the run in chunks, with what it scored. Part of refresh';
 
-CREATE OR REPLACE FUNCTION pgscore.begin_chunks(job text, query text, chunks_before integer)
+CREATE OR REPLACE FUNCTION pgscore.begin_chunks(
+    job text, query text, chunks_before integer, one_snapshot boolean DEFAULT false
+)
 RETURNS pgscore.chunked_runs
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -97,14 +102,17 @@ BEGIN
     IF run.rows > 0 THEN
         EXECUTE format('SELECT NOT EXISTS (SELECT FROM pgscore.staging_%s)', it.job_id) INTO is_lost;
     END IF;
-    IF run.query IS DISTINCT FROM begin_chunks.query OR is_lost OR run.begun_at < clock_timestamp() - it.max_age THEN
+    IF run.query IS DISTINCT FROM begin_chunks.query OR is_lost OR run.begun_at < clock_timestamp() - it.max_age
+       OR run.one_snapshot OR begin_chunks.one_snapshot THEN
         DELETE FROM pgscore.chunked_runs AS c WHERE c.job_id = it.job_id;
-        INSERT INTO pgscore.chunked_runs (job_id, query) VALUES (it.job_id, begin_chunks.query) RETURNING * INTO run;
+        INSERT INTO pgscore.chunked_runs (job_id, query, one_snapshot)
+        VALUES (it.job_id, begin_chunks.query, begin_chunks.one_snapshot)
+        RETURNING * INTO run;
     END IF;
     RETURN run;
 END
 $function$;
-COMMENT ON FUNCTION pgscore.begin_chunks(text, text, integer) IS
+COMMENT ON FUNCTION pgscore.begin_chunks(text, text, integer, boolean) IS
     'The run to go on with: the one that is not written yet, where it scores with the same query, is not too old and its '
     'chunks are there; else a new one. Raises where this run has scored chunks that are there no more. Part of refresh';
 
@@ -131,7 +139,10 @@ BEGIN
              WHERE a.attrelid = to_regclass('pg_temp.pgscore_scored') AND a.attnum > 0 AND NOT a.attisdropped));
         EXECUTE format('COMMENT ON TABLE %s IS %L', staging, format('What refresh job %s has scored, and not yet written', job));
     END IF;
-    EXECUTE format('GRANT SELECT, INSERT ON %s TO %I', staging, caller);
+    -- Several connections may ask at once, and would be in each other's way.
+    IF NOT (has_table_privilege(caller, staging, 'SELECT') AND has_table_privilege(caller, staging, 'INSERT')) THEN
+        EXECUTE format('GRANT SELECT, INSERT ON %s TO %I', staging, caller);
+    END IF;
     RETURN staging;
 END
 $function$;
@@ -227,8 +238,8 @@ $function$;
 COMMENT ON FUNCTION pgscore.chunk_query(regclass, text[], record, record, text[]) IS
     'What all chunks of a run have in common: the source, whatever it is called, and all that decides a score. Part of refresh';
 
-CREATE OR REPLACE FUNCTION pgscore.score_chunk(
-    job text, chunk_rows bigint, chunks_before integer DEFAULT NULL, OUT rows bigint, OUT chunks integer, OUT finished boolean
+CREATE OR REPLACE FUNCTION pgscore.score_part(
+    job text, part integer, among text DEFAULT NULL, only_if text DEFAULT NULL, OUT query text, OUT rows bigint
 )
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -241,17 +252,8 @@ DECLARE
     form record;
     others text[];
     source regclass;
-    run record;
-    pages bigint[];
-    step bigint;
-    page bigint := 0;
-    last_key text[];
 BEGIN
-    PERFORM pgscore.lock_job(job);
     SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
-    PERFORM set_config('lock_timeout', l.lock_timeout, true)
-    FROM pgscore.limits_of(job) AS l
-    WHERE l.lock_timeout IS NOT NULL;
     SELECT v.* INTO STRICT called FROM pgscore.version_to_run(it.model, it.alias) AS v;
     SELECT c.* INTO challenger FROM pgscore.challenger_to_run(job) AS c WHERE c.version <> called.version;
     IF NOT FOUND THEN
@@ -267,19 +269,59 @@ BEGIN
     SELECT f.* INTO STRICT form FROM pgscore.target_form(job) AS f;
     SELECT coalesce(array_agg(format('%s AS %I', c.expression, c.place)), '{}') INTO others
     FROM pgscore.target_columns(source, it.key_columns, called, challenger, form) AS c;
+    query := pgscore.chunk_query(source, it.key_columns, called, challenger, others);
+    IF part IS NULL THEN
+        RETURN;
+    END IF;
+    IF query IS DISTINCT FROM (SELECT c.query FROM pgscore.chunked_run_of(job) AS c) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS002',
+            MESSAGE = format('refresh job %s scores otherwise than when this run began', job),
+            HINT = 'another version was promoted, or the job changed: run it again';
+    END IF;
+    PERFORM set_config('lock_timeout', l.lock_timeout, true)
+    FROM pgscore.limits_of(job) AS l
+    WHERE l.lock_timeout IS NOT NULL;
+    PERFORM pgscore.score_source(source, it.key_columns, called, challenger, others, among, only_if);
+    EXECUTE format(
+        'INSERT INTO %s SELECT %s, s.* FROM pg_temp.pgscore_scored AS s', pgscore.make_staging(job, current_user::text), part);
+    GET DIAGNOSTICS rows = ROW_COUNT;
+    DROP TABLE pg_temp.pgscore_scored;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.score_part(text, integer, text, text) IS
+    'Scores rows of the source into the staging table, those of among and only_if as in scoring_query; part is their number '
+    'there. Gives the query that all parts have in common: where part is NULL, only that. Part of run_job';
+
+CREATE OR REPLACE FUNCTION pgscore.score_chunk(
+    job text, chunk_rows bigint, chunks_before integer DEFAULT NULL, OUT rows bigint, OUT chunks integer, OUT finished boolean
+)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    it record;
+    source regclass;
+    run record;
+    pages bigint[];
+    step bigint;
+    page bigint := 0;
+    last_key text[];
+BEGIN
+    PERFORM pgscore.lock_job(job);
     SELECT b.* INTO STRICT run
-    FROM pgscore.begin_chunks(
-        job, pgscore.chunk_query(source, it.key_columns, called, challenger, others), chunks_before) AS b;
+    FROM pgscore.score_part(job, NULL) AS p
+    CROSS JOIN LATERAL pgscore.begin_chunks(job, p.query, chunks_before) AS b;
     IF run.finished THEN
         SELECT 0, run.chunks, true INTO rows, chunks, finished;
         RETURN;
     END IF;
-
+    SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
+    source := to_regclass(it.source);
     pages := pgscore.pages_of(source);
     IF pages IS NULL THEN
         last_key := pgscore.next_keys(source, it.key_columns, run.last_key, chunk_rows);
-        PERFORM pgscore.score_source(
-            source, it.key_columns, called, challenger, others, 'pg_temp.pgscore_chunk');
+        rows := (SELECT p.rows FROM pgscore.score_part(job, run.chunks + 1, 'pg_temp.pgscore_chunk') AS p);
         DROP TABLE pg_temp.pgscore_chunk;
         finished := last_key IS NULL;
     ELSE
@@ -289,16 +331,13 @@ BEGIN
         INTO step
         FROM unnest(pages) AS p;
         page := run.next_page + step;
-        PERFORM pgscore.score_source(
-            source, it.key_columns, called, challenger, others, NULL,
-            format('r.ctid >= ''(%s,0)''::tid AND r.ctid < ''(%s,0)''::tid', run.next_page, page));
+        rows := (
+            SELECT p.rows
+            FROM pgscore.score_part(
+                job, run.chunks + 1, NULL,
+                format('r.ctid >= ''(%s,0)''::tid AND r.ctid < ''(%s,0)''::tid', run.next_page, page)) AS p);
         finished := page >= ALL (pages);
     END IF;
-    EXECUTE format(
-        'INSERT INTO %s SELECT %s, s.* FROM pg_temp.pgscore_scored AS s', pgscore.make_staging(job, current_user::text),
-        run.chunks + 1);
-    GET DIAGNOSTICS rows = ROW_COUNT;
-    DROP TABLE pg_temp.pgscore_scored;
     chunks := pgscore.record_chunk(job, rows, page, last_key, finished);
 END
 $function$;
@@ -320,6 +359,11 @@ DECLARE
         SELECT string_agg(format('s.k%1$s = o.k%1$s', n), ' AND ' ORDER BY n) FROM generate_series(1, cardinality(key_columns)) AS n);
 BEGIN
     DROP TABLE IF EXISTS pg_temp.pgscore_scored, pg_temp.pgscore_keys, pg_temp.pgscore_missing;
+    IF (SELECT c.one_snapshot FROM pgscore.chunked_run_of(job) AS c) THEN
+        EXECUTE format('CREATE TEMPORARY TABLE pgscore_scored ON COMMIT DROP AS SELECT * FROM %s', staging);
+        ALTER TABLE pg_temp.pgscore_scored DROP COLUMN chunk;
+        RETURN;
+    END IF;
     EXECUTE format(
         'CREATE TEMPORARY TABLE pgscore_scored ON COMMIT DROP AS SELECT %s FROM %s AS r',
         (SELECT string_agg(format('r.%I AS k%s', k.name, k.n), ', ' ORDER BY k.n)
@@ -344,4 +388,4 @@ END
 $function$;
 COMMENT ON FUNCTION pgscore.take_chunks(text, regclass, text[], record, record, text[]) IS
     'Makes the temporary table pgscore_scored, as score_source does, of the chunks that are scored: for each key that the '
-    'source has now. Part of refresh';
+    'source has now, or had in their one snapshot. Part of refresh';

@@ -13,8 +13,9 @@ import psycopg2
 from pgscore import quoting
 from pgscore.errors import NotFoundError, PgscoreError, UsageError
 
-from .connection import Connection, autocommit, errors, pinned, transaction, translate
+from .connection import Connection, autocommit, errors, pinned, transaction
 from .limits import timed
+from .parallel import run_in_parallel
 
 
 @dataclass(frozen=True)
@@ -213,20 +214,23 @@ def create_job(  # noqa: PLR0913
                 cursor.execute("SELECT pgscore.set_challenger(%s, %s, %s)", [job, challenger, canary])
 
 
-def run_job(
+def run_job(  # noqa: PLR0913 (its options)
     connection: Connection,
     job: str,
     progress: Callable[[str], None] = lambda _: None,
     *,
     full: bool = False,
     backfill_rows: int | None = None,
+    chunk_rows: int | None = None,
+    jobs: int = 1,
 ) -> RunResult:
     """Runs a job, each step in its own transaction; what is open on the connection is committed first.
 
     A failure is recorded, keeps the old predictions, and is raised. An incremental job takes several steps where rows
-    are of an old version, up to `backfill_rows` in each; `full` has it score every row, whatever is queued. The job's
-    limits hold. Raises NotFoundError for the job, its source or its target, and RefusedError while another run of it is
-    going on, or for `full` of a job that is not incremental.
+    are of an old version, up to `backfill_rows` in each; `full` has it score every row, whatever is queued. A full job
+    scores in chunks where `chunk_rows` or a limit of rows per second is given, and goes on with those of a run that was
+    killed; else from one snapshot, in `jobs` connections. Raises NotFoundError for the job, its source or its target,
+    and RefusedError while another run of it is going on, or for what the job's mode does not know.
     """
     if full:
         with transaction(connection) as cursor, pinned(cursor):
@@ -234,16 +238,23 @@ def run_job(
     progress(f"scoring and writing {job}")
     started = datetime.now(UTC)
     begun = time.perf_counter()
-    with errors():
-        try:
-            with autocommit(connection) as cursor, timed(cursor, job):
-                cursor.execute("CALL pgscore.run_job(%s, %s)", [job, backfill_rows])
-                run_id, version, rows, inserted, updated, deleted, refused, steps, *writing = cursor.fetchone()
-        except psycopg2.Error as error:
-            raised = translate(error, f"refresh job {job}")
-            if not connection.closed and not never_began(error) and not _is_recorded(error):
-                _record_failure(connection, job, started, raised)
-            raise raised from error
+    try:
+        with errors(f"refresh job {job}"):
+            if jobs > 1:
+                run_id, version, rows, inserted, updated, deleted, refused, *writing = run_in_parallel(
+                    connection, job, jobs, progress
+                )
+                steps = 1
+            else:
+                with autocommit(connection) as cursor, timed(cursor, job):
+                    cursor.execute("CALL pgscore.run_job(%s, %s, %s)", [job, backfill_rows, chunk_rows])
+                    run_id, version, rows, inserted, updated, deleted, refused, steps, *writing = cursor.fetchone()
+    except PgscoreError as error:
+        cause = error.__cause__
+        if not connection.closed and cause is not None and not never_began(cause) and not _is_about(cause, "runs"):
+            # Where run_job has not written it down.
+            _record_failure(connection, job, started, error)
+        raise
     seconds = time.perf_counter() - begun
     return RunResult(job, run_id, version, rows, inserted, updated, deleted, refused, seconds, steps, *writing)
 
@@ -251,11 +262,6 @@ def run_job(
 def never_began(error: BaseException | None) -> bool:
     """Whether the server said that the job is unknown, not the user's, or running already: then there was no run."""
     return _is_about(error, "jobs")
-
-
-def _is_recorded(error: psycopg2.Error) -> bool:
-    """Whether pgscore.run_job has written the failure down."""
-    return _is_about(error, "runs")
 
 
 def _is_about(error: BaseException | None, table: str) -> bool:

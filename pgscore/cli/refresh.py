@@ -55,6 +55,20 @@ BackfillRows = Annotated[
     ),
 ]
 
+ChunkRows = Annotated[
+    int | None,
+    typer.Option(
+        "--chunk-rows",
+        metavar="N",
+        min=1,
+        help="Score a full job in chunks of N, which a kill keeps.",
+    ),
+]
+
+Jobs = Annotated[
+    int, typer.Option("--jobs", metavar="N", min=1, help="Score a full job in N connections, from one snapshot.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Adds this group to the application."""
@@ -184,6 +198,8 @@ def run(  # noqa: PLR0913, PLR0917 (its options)
     job: Annotated[str | None, typer.Argument(metavar="JOB", help="The job's name.")] = None,
     full: Full = False,
     backfill_rows: BackfillRows = None,
+    chunk_rows: ChunkRows = None,
+    jobs: Jobs = 1,
     due: Annotated[
         bool,
         typer.Option("--due", help="Run all jobs of this role whose --every has passed since their last run began."),
@@ -196,10 +212,12 @@ def run(  # noqa: PLR0913, PLR0917 (its options)
     """Run a job now, or all that are due: readers see the old predictions until the new ones are there."""
     if (job is None) is not due:
         raise UsageError("name the job, or pass --due for all that are due")
+    if jobs > 1 and (job is None or chunk_rows is not None):
+        raise UsageError("--jobs scores one job from one snapshot: leave --due and --chunk-rows away")
     if plan and not explain:
         raise UsageError("--plan belongs to --explain")
-    if explain and (job is None or full or backfill_rows is not None):
-        raise UsageError("--explain looks at one job as it is: leave --due, --full and --backfill-rows away")
+    if explain and (job is None or full or backfill_rows is not None or chunk_rows is not None):
+        raise UsageError("--explain looks at one job as it is: name it, and pass --plan or nothing else")
     if job is None:
         return _run_due(session)
     if explain:
@@ -207,7 +225,9 @@ def run(  # noqa: PLR0913, PLR0917 (its options)
     from pgscore.procedures.refresh import run_job
 
     with output.progress(f"refreshing {job}") as progress, session.connection() as connection:
-        result = run_job(connection, job, progress, full=full, backfill_rows=backfill_rows)
+        result = run_job(
+            connection, job, progress, full=full, backfill_rows=backfill_rows, chunk_rows=chunk_rows, jobs=jobs
+        )
 
     return Reply(plain(result), lambda console: console.print(_summary(result)))
 

@@ -84,7 +84,10 @@ SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS $procedure$
 DECLARE
-    started CONSTANT timestamptz := clock_timestamp();
+    started timestamptz := clock_timestamp();
+    -- Set by run_job, which has scored the source chunk by chunk.
+    in_chunks CONSTANT boolean := coalesce(current_setting('pgscore.in_chunks', true), '') = 'on';
+    chunks_begun timestamptz;
     it record;
     called record;
     source regclass;
@@ -168,6 +171,13 @@ BEGIN
         challenger := NULL;
         by_version := version;
     END IF;
+    IF in_chunks THEN
+        -- Not those of a version that was live until just now.
+        SELECT c.begun_at INTO chunks_begun
+        FROM pgscore.chunked_run_of(job) AS c
+        WHERE c.finished AND c.query = pgscore.chunk_query(source, it.key_columns, called, challenger, others.expressions);
+        started := coalesce(chunks_begun, started);
+    END IF;
     names := it.key_columns || '{score,model_version}'::text[] || others.names;
     written := ARRAY(SELECT 's.k' || n FROM generate_series(1, cardinality(it.key_columns)) AS n)
         || score || by_version || ARRAY(SELECT format('s.%I', p) FROM unnest(others.places) AS p);
@@ -186,14 +196,16 @@ BEGIN
         build.rows_before := writing.rows_before;
         build.started_at := started;
         build.version := version;
-        IF form.top IS NULL AND NOT pgscore.scores_in_batches(called) THEN
+        IF form.top IS NULL AND NOT pgscore.scores_in_batches(called) AND chunks_begun IS NULL THEN
             -- Without a second copy.
             PERFORM pgscore.build_beside(job, source, target, it.key_columns, written, format('(%s)', query), build);
             RETURN;
         END IF;
     END IF;
     among := CASE WHEN is_partial THEN 'pg_temp.pgscore_changed' END;
-    IF recommends THEN
+    IF chunks_begun IS NOT NULL THEN
+        PERFORM pgscore.take_chunks(job, source, it.key_columns, called, challenger, others.expressions);
+    ELSIF recommends THEN
         PERFORM pgscore.recommend(job, source, target, it.key_columns, called, form, among);
     ELSE
         PERFORM pgscore.score_source(source, it.key_columns, called, challenger, others.expressions, among);
@@ -237,6 +249,7 @@ BEGIN
         comparison.run_id := run_id;
         PERFORM pgscore.record_comparison(job, comparison);
     END IF;
+    PERFORM pgscore.end_chunks(job);
 END
 $procedure$;
 COMMENT ON PROCEDURE pgscore.refresh(text, bigint, integer, bigint, bigint, bigint, bigint, bigint, boolean) IS

@@ -28,6 +28,7 @@ COMMENT ON FUNCTION pgscore.no_commit_message() IS
 CREATE OR REPLACE PROCEDURE pgscore.run_job(
     job text,
     backfill_rows bigint DEFAULT NULL,
+    chunk_rows bigint DEFAULT NULL,
     INOUT run_id bigint DEFAULT NULL,
     INOUT version integer DEFAULT NULL,
     INOUT rows_scored bigint DEFAULT NULL,
@@ -49,6 +50,10 @@ DECLARE
     built pg_catalog.bool := false;
     limits pg_catalog.record;
     rest pg_catalog.float8;
+    rows_now pg_catalog.int8;
+    in_chunks pg_catalog.bool;
+    chunks pg_catalog.int4 := 0;
+    all_scored pg_catalog.bool := false;
     state pg_catalog.text;
     message pg_catalog.text;
     hint pg_catalog.text;
@@ -78,17 +83,25 @@ BEGIN
         BEGIN
             PERFORM pgscore.lock_job(job, run_id);
             SELECT l.* INTO STRICT limits FROM pgscore.limits_of(job) AS l;
-            -- No more than ten seconds' rows: it is between steps that a run waits.
+            -- No more than ten seconds' rows: it is between steps, and chunks, that a run waits.
+            chunk_rows := least(chunk_rows, 10 * limits.max_rows_per_second);
+            in_chunks := chunk_rows IS NOT NULL AND NOT pgscore.is_incremental(job);
             PERFORM set_config('pgscore.backfill_rows', least(
                 coalesce(backfill_rows, nullif(current_setting('pgscore.backfill_rows', true), '')::bigint, 100000),
                 10 * limits.max_rows_per_second)::text, true);
-            IF built THEN
-                SELECT w.* INTO STRICT done FROM pgscore.write_built(job) AS w;
+            IF in_chunks AND NOT all_scored THEN
+                SELECT c.rows, c.chunks, c.finished INTO STRICT rows_now, chunks, all_scored
+                FROM pgscore.score_chunk(job, chunk_rows, chunks) AS c;
             ELSE
-                EXECUTE 'CALL pgscore.refresh($1, beside => true)' INTO done USING job;
+                IF built THEN
+                    SELECT w.* INTO STRICT done FROM pgscore.write_built(job) AS w;
+                ELSE
+                    PERFORM set_config('pgscore.in_chunks', CASE WHEN in_chunks THEN 'on' ELSE 'off' END, true);
+                    EXECUTE 'CALL pgscore.refresh($1, beside => true)' INTO done USING job;
+                END IF;
+                built := done.run_id IS NULL;
+                unfinished := built OR pgscore.refresh_unfinished(job);
             END IF;
-            built := done.run_id IS NULL;
-            unfinished := built OR pgscore.refresh_unfinished(job);
             -- What would fail at the commit fails here, and is written down.
             SET CONSTRAINTS ALL IMMEDIATE;
         EXCEPTION WHEN OTHERS OR query_canceled THEN
@@ -98,15 +111,18 @@ BEGIN
         END;
         EXIT WHEN state IS NOT NULL;
         CONTINUE WHEN built;
-        run_id := done.run_id;
-        version := done.version;
-        rows_scored := rows_scored + done.rows_scored;
-        rows_inserted := rows_inserted + done.rows_inserted;
-        rows_updated := rows_updated + done.rows_updated;
-        rows_deleted := rows_deleted + done.rows_deleted;
-        rows_refused := rows_refused + done.rows_refused;
+        IF done IS NOT NULL THEN
+            run_id := done.run_id;
+            version := done.version;
+            rows_now := done.rows_scored;
+            rows_scored := rows_scored + done.rows_scored;
+            rows_inserted := rows_inserted + done.rows_inserted;
+            rows_updated := rows_updated + done.rows_updated;
+            rows_deleted := rows_deleted + done.rows_deleted;
+            rows_refused := rows_refused + done.rows_refused;
+        END IF;
         steps := steps + 1;
-        rest := pgscore.pause(done.rows_scored, begun, limits.max_rows_per_second);
+        rest := pgscore.pause(rows_now, begun, limits.max_rows_per_second);
         IF unfinished AND rest > 0 THEN
             COMMIT;
             PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
@@ -146,8 +162,9 @@ BEGIN
 END
 $procedure$;
 COMMENT ON PROCEDURE pgscore.run_job(
-    text, bigint, bigint, integer, bigint, bigint, bigint, bigint, bigint, integer, text, text) IS
+    text, bigint, bigint, bigint, integer, bigint, bigint, bigint, bigint, bigint, integer, text, text) IS
     'Runs a refresh job to its end: CALL pgscore.run_job(''churn_daily''). Each step is a transaction of its own, so it is '
-    'called outside of transaction blocks; backfill_rows is the setting of that name. Gives the last run and version, and '
+    'called outside of transaction blocks; backfill_rows is the setting of that name; with chunk_rows, or a limit of '
+    'rows per second, a full run scores the source in chunks of so many rows (33_chunks.sql). Gives the last run and version, and '
     'the sums of the steps. A failure, also a cancel, is written down in pgscore.runs and raised again; the table of that '
     'error is then pgscore.runs';

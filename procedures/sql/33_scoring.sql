@@ -20,7 +20,7 @@ COMMENT ON FUNCTION pgscore.scores_in_batches(record) IS
 
 CREATE OR REPLACE FUNCTION pgscore.scoring_query(
     source regclass, key_columns text[], called record, challenger record DEFAULT NULL, others text[] DEFAULT '{}',
-    among text DEFAULT NULL
+    among text DEFAULT NULL, only_if text DEFAULT NULL
 )
 RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
@@ -45,19 +45,20 @@ BEGIN
         END IF;
         columns := columns || format('%s AS canary', pgscore.canary_condition(challenger.model, key_columns, challenger.canary));
     END IF;
-    RETURN format('SELECT %s FROM %s AS r', array_to_string(columns || others, ', '), source) || CASE
-        WHEN among IS NULL THEN ''
-        ELSE format(
-            ' WHERE EXISTS (SELECT FROM %s AS o WHERE %s)', among,
+    IF among IS NOT NULL THEN
+        only_if := format(
+            'EXISTS (SELECT FROM %s AS o WHERE %s)', among,
             (SELECT string_agg(format('o.k%s = r.%I', k.n, k.name), ' AND ' ORDER BY k.n)
-             FROM unnest(key_columns) WITH ORDINALITY AS k (name, n)))
-    END;
+             FROM unnest(key_columns) WITH ORDINALITY AS k (name, n)));
+    END IF;
+    RETURN format('SELECT %s FROM %s AS r', array_to_string(columns || others, ', '), source)
+        || coalesce(' WHERE ' || only_if, '');
 END
 $function$;
-COMMENT ON FUNCTION pgscore.scoring_query(regclass, text[], record, record, text[], text) IS
+COMMENT ON FUNCTION pgscore.scoring_query(regclass, text[], record, record, text[], text, text) IS
     'The query over the source of a job: keys k1, k2, …, score and the others (of target_columns); with a challenger (of '
     'challenger_to_run), its score as challenger, and canary. Where a version is scored in batches, score_features and challenger_features. Of all rows, '
-    'or those whose key k1, k2, … stands in the table among. Part of refresh';
+    'or those whose key k1, k2, … stands in the table among, or for which only_if holds. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.answer_of_batch(called record, column_name text)
 RETURNS text
@@ -80,7 +81,7 @@ COMMENT ON FUNCTION pgscore.answer_of_batch(record, text) IS
 
 CREATE OR REPLACE FUNCTION pgscore.score_source(
     source regclass, key_columns text[], called record, challenger record DEFAULT NULL, others text[] DEFAULT '{}',
-    among text DEFAULT NULL
+    among text DEFAULT NULL, only_if text DEFAULT NULL
 )
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
@@ -124,7 +125,7 @@ BEGIN
     EXECUTE format(
         'CREATE TEMPORARY TABLE %I ON COMMIT DROP AS %s',
         CASE WHEN graphs = '{}' THEN 'pgscore_scored' ELSE 'pgscore_staged' END,
-        pgscore.scoring_query(source, key_columns, called, challenger, others, among));
+        pgscore.scoring_query(source, key_columns, called, challenger, others, among, only_if));
     IF graphs = '{}' THEN
         RETURN;
     END IF;
@@ -166,6 +167,6 @@ BEGIN
     DROP TABLE pg_temp.pgscore_staged;
 END
 $function$;
-COMMENT ON FUNCTION pgscore.score_source(regclass, text[], record, record, text[], text) IS
+COMMENT ON FUNCTION pgscore.score_source(regclass, text[], record, record, text[], text, text) IS
     'Makes the temporary table pgscore_scored: keys k1, k2, …, score, the others (of target_columns), and with a '
-    'challenger (of challenger_to_run) challenger and canary; of all rows, or those with a key in the table among. Part of refresh';
+    'challenger (of challenger_to_run) challenger and canary; of all rows, or those of among and only_if, as in scoring_query. Part of refresh';

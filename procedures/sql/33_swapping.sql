@@ -225,6 +225,7 @@ BEGIN
         EXECUTE format('DROP TABLE %s', build.relation);
     END IF;
     PERFORM pgscore.forget_build(job);
+    PERFORM pgscore.end_chunks(job);
     version := build.version;
     rows_scored := build.rows_scored;
     rows_refused := build.rows_refused;

@@ -268,12 +268,23 @@ BEGIN
         topic := 'mode';
         value := to_jsonb(fresh.mode);
         says := CASE fresh.mode
-            WHEN 'full' THEN 'full: every row is scored, from one snapshot'
+            WHEN 'full' THEN 'full: every row is scored'
             ELSE 'incremental: rows that changed, and rows of an old version'
         END;
         RETURN NEXT;
         IF fresh.mode = 'incremental' THEN
             RETURN QUERY SELECT c.* FROM pgscore.explain_changes(job, target, called, challenger) AS c;
+        ELSE
+            topic := 'chunks';
+            value := to_jsonb(10 * limits.max_rows_per_second);
+            says := CASE
+                WHEN value IS NULL THEN 'none, unless asked for: one snapshot'
+                ELSE format('of %s rows, for the limit of rows per second', value) END
+                || coalesce((
+                    SELECT format('; %s with %s rows are scored since %s', c.chunks, c.rows, c.begun_at)
+                    FROM pgscore.chunked_run_of(job) AS c
+                    WHERE c.query = pgscore.chunk_query(source, it.key_columns, called, challenger, others.expressions)), '');
+            RETURN NEXT;
         END IF;
         topic := 'scoring';
         value := to_jsonb(called.strategy);

@@ -38,12 +38,14 @@ def test_a_full_job(connection: Any) -> None:
     run(connection, "ANALYZE customers")
     found = explained(connection)
     assert {topic: reason.value for topic, reason in found.items() if topic != "limits"} == {
-        "state": "never run", "version": 1, "rights": [], "rows": N, "mode": "full", "scoring": "sql",
-        "writing": "difference",
+        "state": "never run", "version": 1, "rights": [], "rows": N, "mode": "full", "chunks": 50_000,
+        "scoring": "sql", "writing": "difference",
     }  # fmt: skip
     assert found["writing"].says == "the difference: the table is small"
     assert found["limits"].says == "lock_timeout 2000ms, 5000 rows a second"
     assert not any(reason.stops for reason in found.values())
+    run(connection, "SELECT pgscore.score_chunk('daily', 500)")
+    assert ("; 1 with " in explained(connection)["chunks"].says) is True
     run_job(connection, "daily")
     lifecycle.promote(connection, "churn", 2)
     found = explained(connection)

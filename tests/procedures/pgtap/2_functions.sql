@@ -53,7 +53,8 @@ SELECT is_empty(
          AND p.proname <> 'run_job' $$,
     'every function of schema pgscore pins its search_path');
 SELECT isnt_definer('pgscore', 'run_job', ARRAY[
-    'text', 'bigint', 'bigint', 'integer', 'bigint', 'bigint', 'bigint', 'bigint', 'bigint', 'integer', 'text', 'text']);
+    'text', 'bigint', 'bigint', 'bigint', 'integer', 'bigint', 'bigint', 'bigint', 'bigint', 'bigint', 'integer', 'text',
+    'text']);
 SELECT is_empty(
     $$ SELECT p.oid::regprocedure FROM pg_proc AS p WHERE p.pronamespace = 'score'::regnamespace AND p.prosecdef $$,
     'no function of a model runs with the owner''s rights');

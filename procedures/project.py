@@ -21,6 +21,7 @@ from psycopg2.extensions import parse_dsn
 from pgscore.compiler.artifact import Strategy
 from pgscore.errors import InvalidNameError, ModelFileError, UsageError
 
+from . import project_options
 from .intervals import parse_interval
 from .names import JOB_BYTES, MODEL_BYTES, check_name
 from .project_actions import LIMITS, SCHEDULE
@@ -58,10 +59,25 @@ MODEL_KEYS: Mapping[str, type] = {
 JOB_KEYS: Mapping[str, type] = {
     "model": str,
     "source": str,
+    "query": str,
     "key": _STRINGS,
     "target": str,
     "alias": str,
     "mode": str,
+    "changes": str,
+    "watermark": str,
+    "lookback": str,
+    "backfill_first": _OR_FALSE,
+    "outputs": _STRINGS,
+    "carry": _STRINGS,
+    "vanished": str,
+    "top": _COUNT,
+    "per": _STRINGS,
+    "order_by": str,
+    "keep": _COUNT,
+    "diverse": str,
+    "max_per": _COUNT,
+    "eligible": str,
     "target_lag": _OR_FALSE,
     "every": _OR_FALSE,
     "statement_timeout": _OR_FALSE,
@@ -95,20 +111,20 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class JobEntry:
-    """`[jobs.NAME]`: a refresh job, as `pgscore refresh create` would make it.
+    """`[jobs.NAME]`: a refresh job, as `pgscore refresh create` would make it of a `source` or a `query`.
 
-    `optional` has its schedule, its limits and its challenger where the file says them, None for its `false`; what it
-    does not say stays as it is.
+    `optional` has the other settings that the file says, None for its `false`; what it does not say stays as it is.
     """
 
     name: str
     model: str
     alias: str
-    source: str
+    source: str | None
     keys: tuple[str, ...]
     target: str
     mode: str
     optional: Mapping[str, Any] = field(default_factory=dict)
+    query: str | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +138,7 @@ class Project:
 
     def where(self, table: str, key: str | None = None) -> str:
         """How a message begins that is about this table of the file, or a key of it."""
-        return _Table(self.path, table, None).where(key)
+        return TomlTable(self.path, table, None).where(key)
 
 
 def read_project(path: Path) -> Project:
@@ -143,11 +159,13 @@ def read_project(path: Path) -> Project:
         if name not in _TABLES:
             raise UsageError(f"{path}: there is no table [{name}]{suggestion(name, _TABLES)}")
         _require_table(path, name, value)
-    models = tuple(_model(_Table(path, f"models.{name}", value), name) for name, value in top.get("models", {}).items())
-    jobs = tuple(_job(_Table(path, f"jobs.{name}", value), name) for name, value in top.get("jobs", {}).items())
+    models = tuple(
+        _model(TomlTable(path, f"models.{name}", value), name) for name, value in top.get("models", {}).items()
+    )
+    jobs = tuple(_job(TomlTable(path, f"jobs.{name}", value), name) for name, value in top.get("jobs", {}).items())
     if not models and not jobs:
         raise UsageError(f"{path} declares nothing: it has no [models.NAME] and no [jobs.NAME]")
-    return Project(path, _dsn(_Table(path, "database", top.get("database", {}))), models, jobs)
+    return Project(path, _dsn(TomlTable(path, "database", top.get("database", {}))), models, jobs)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -157,7 +175,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True)
-class _Table:
+class TomlTable:
     """One table of the file, and how a message about it begins."""
 
     path: Path
@@ -212,7 +230,7 @@ def _fits(given: object, kind: type) -> bool:
     return type(given) is kind and (kind is not _STRINGS or all(type(text) is str for text in given))  # type: ignore[attr-defined]
 
 
-def _model(table: _Table, name: str) -> ModelEntry:
+def _model(table: TomlTable, name: str) -> ModelEntry:
     entry = table.checked(MODEL_KEYS, ("file", "table"))
     table.require_name(name, "model")
     alias, strategy = entry.get("alias", "live"), entry.get("strategy", AUTO)
@@ -244,8 +262,8 @@ def _model(table: _Table, name: str) -> ModelEntry:
     )
 
 
-def _job(table: _Table, name: str) -> JobEntry:
-    entry = table.checked(JOB_KEYS, ("model", "source", "key", "target"))
+def _job(table: TomlTable, name: str) -> JobEntry:
+    entry = table.checked(JOB_KEYS, ("model", "key", "target"))
     table.require_name(name, "refresh job", max_bytes=JOB_BYTES)
     table.require_name(entry["model"], "model", "model")
     alias, mode = entry.get("alias", "live"), entry.get("mode", "full")
@@ -253,11 +271,21 @@ def _job(table: _Table, name: str) -> JobEntry:
     table.require_one_of(MODES, mode, "mode")
     if not entry["key"]:
         raise UsageError(f"{table.where('key')} names no column")
-    optional = _lengths(table, entry) | _rate(table, entry) | _challenger(table, entry, alias)
-    return JobEntry(name, entry["model"], alias, entry["source"], tuple(entry["key"]), entry["target"], mode, optional)
+    if ("source" in entry) is ("query" in entry):
+        raise UsageError(f"{table.where()} needs one of the keys 'source' and 'query'")
+    optional = {
+        **_lengths(table, entry),
+        **_rate(table, entry),
+        **_challenger(table, entry, alias),
+        **project_options.changes(table, entry, mode),
+        **project_options.columns(table, entry),
+        **project_options.ranking(table, entry),
+    }
+    source, query, key = entry.get("source"), entry.get("query"), tuple(entry["key"])
+    return JobEntry(name, entry["model"], alias, source, key, entry["target"], mode, optional, query)
 
 
-def _lengths(table: _Table, entry: Mapping[str, Any]) -> dict[str, timedelta | None]:
+def _lengths(table: TomlTable, entry: Mapping[str, Any]) -> dict[str, timedelta | None]:
     lengths: dict[str, timedelta | None] = {}
     for key in (*SCHEDULE, *LIMITS):
         if key in entry and JOB_KEYS[key] is _OR_FALSE:
@@ -268,7 +296,7 @@ def _lengths(table: _Table, entry: Mapping[str, Any]) -> dict[str, timedelta | N
     return lengths
 
 
-def _rate(table: _Table, entry: Mapping[str, Any]) -> dict[str, int | None]:
+def _rate(table: TomlTable, entry: Mapping[str, Any]) -> dict[str, int | None]:
     key = "max_rows_per_second"
     if key not in entry:
         return {}
@@ -277,7 +305,7 @@ def _rate(table: _Table, entry: Mapping[str, Any]) -> dict[str, int | None]:
     return {key: entry[key] or None}
 
 
-def _challenger(table: _Table, entry: Mapping[str, Any], alias: str) -> dict[str, Any]:
+def _challenger(table: TomlTable, entry: Mapping[str, Any], alias: str) -> dict[str, Any]:
     """The challenger and its share, which go together."""
     canary = entry.get("canary", 0)
     if not 0 <= canary <= 1:
@@ -292,7 +320,7 @@ def _challenger(table: _Table, entry: Mapping[str, Any], alias: str) -> dict[str
     return {"challenger": challenger or None, "canary": float(canary)} if "challenger" in entry else {}
 
 
-def _dsn(table: _Table) -> str | None:
+def _dsn(table: TomlTable) -> str | None:
     dsn: str | None = table.checked(DATABASE_KEYS, ()).get("dsn")
     if dsn is None:
         return None

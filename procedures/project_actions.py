@@ -20,6 +20,12 @@ LIMITS = ("statement_timeout", "lock_timeout", "max_rows_per_second")
 OPTIONAL = (*SCHEDULE, *LIMITS, "challenger", "canary")
 """Settings of a job that change without making it anew, and stay where pgscore.toml does not name them."""
 
+CREATED = (
+    "query", "changes", "watermark", "lookback", "backfill_first", "outputs", "carry", "vanished",
+    "top", "per", "order_by", "keep", "diverse", "max_per", "eligible",
+)  # fmt: skip
+"""Settings that take making it anew, and stay as well, but for the query."""
+
 
 @dataclass(frozen=True)
 class Action(ABC):
@@ -134,7 +140,7 @@ class Revoke(Action):
 
 @dataclass(frozen=True)
 class JobSettings:
-    """A refresh job as the catalog has it: `source` and `target` are qualified and quoted."""
+    """A refresh job as the catalog has it: `source` (of a `query`, its view) and `target` are qualified and quoted."""
 
     model: str
     alias: str
@@ -142,6 +148,21 @@ class JobSettings:
     keys: tuple[str, ...]
     target: str
     mode: str
+    query: str | None = None
+    changes: str = "triggers"
+    watermark: str | None = None
+    lookback: timedelta | None = None
+    backfill_first: str | None = None
+    outputs: tuple[str, ...] = ()
+    carry: tuple[str, ...] = ()
+    vanished: str = "remove"
+    top: int | None = None
+    per: tuple[str, ...] = ()
+    order_by: str | None = None
+    keep: int | None = None
+    diverse: str | None = None
+    max_per: int | None = None
+    eligible: str | None = None
     target_lag: timedelta | None = None
     every: timedelta | None = None
     statement_timeout: timedelta | None = None
@@ -167,7 +188,13 @@ class CreateJob(Action):
 
     @property
     def details(self) -> str:
-        return f": {self.settings.source} through {self.settings.model} into {self.settings.target}"
+        it = self.settings
+        more = "".join(
+            f"; {key} {_text(getattr(it, key))}"
+            for key in CREATED
+            if key != "query" and getattr(it, key) != getattr(JobSettings, key)
+        )
+        return f": {'a query, ' if it.query else ''}{it.source} through {it.model} into {it.target}{more}"
 
 
 @dataclass(frozen=True)
@@ -194,7 +221,11 @@ class ChangeJob(Action):
     @property
     def details(self) -> str:
         old, new = dataclasses.asdict(self.before), dataclasses.asdict(self.settings)
-        changes = [f"{key} {_text(old[key])} → {_text(new[key])}" for key in new if old[key] != new[key]]
+        changes = [
+            "another query" if key == "query" else f"{key} {_text(old[key])} → {_text(new[key])}"
+            for key in new
+            if old[key] != new[key]
+        ]
         stays = f"; {self.before.target} stays" if self.before.target != self.settings.target else ""
         begins = "; the record of its runs begins anew" if self.anew else ""
         return f": {', '.join(changes)}{stays}{begins}"
@@ -230,4 +261,4 @@ def _text(value: object) -> str:
         return as_text(value)
     if isinstance(value, float):
         return f"{value:g}"
-    return ", ".join(value) if isinstance(value, tuple) else str(value)
+    return ", ".join(value) or "none" if isinstance(value, tuple) else str(value)

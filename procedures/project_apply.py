@@ -28,6 +28,7 @@ from .project_actions import (
     DeployVersion,
     DropJob,
     Grant,
+    JobSettings,
     Promote,
     Revoke,
 )
@@ -156,12 +157,21 @@ def _run(connection: Connection, action: Action) -> Done:
                 connection,
                 action.job,
                 model=to.model,
-                source=to.source,
+                source=None if to.query else to.source,
+                query=to.query,
                 keys=to.keys,
                 target=to.target,
                 alias=to.alias,
                 mode=to.mode,
                 replace=isinstance(action, ChangeJob),
+                changes=None if to.changes == "triggers" else to.changes,
+                watermark=to.watermark,
+                lookback=to.lookback,
+                backfill_first=to.backfill_first,
+                outputs=to.outputs,
+                carry=to.carry,
+                vanished=to.vanished,
+                top=_top(to),
                 **{key: getattr(to, key) for key in OPTIONAL},
             )
         case DropJob():
@@ -169,6 +179,12 @@ def _run(connection: Connection, action: Action) -> Done:
         case _:
             raise TypeError(f"no way to run {action}")
     return Done(action)
+
+
+def _top(it: JobSettings) -> refresh.Top | None:
+    if it.top is None:
+        return None
+    return refresh.Top(it.top, it.per, it.order_by or "score", it.keep, it.diverse, it.max_per, it.eligible)
 
 
 def _change_job(connection: Connection, action: ChangeJob) -> None:

@@ -22,6 +22,7 @@ from .catalog import ModelSummary, VersionSummary, list_models, list_versions
 from .connection import Connection, pinned, transaction
 from .project import JobEntry, ModelEntry, Project, suggestion
 from .project_actions import (
+    CREATED,
     LIVE,
     OPTIONAL,
     Action,
@@ -34,7 +35,7 @@ from .project_actions import (
     Promote,
     Revoke,
 )
-from .refresh import Freshness, list_jobs
+from .refresh import CreatedWith, Freshness, created_with, list_jobs
 from .rights import list_grants
 
 
@@ -141,6 +142,7 @@ class _Planner:
 
     def _jobs(self) -> list[DropJob | ChangeJob | CreateJob]:
         there = {job.job: job for job in list_jobs(self.connection)}
+        created = created_with(self.connection)
         named = {entry.name for entry in self.project.jobs}
         drops = []
         for job in there.values():
@@ -155,7 +157,7 @@ class _Planner:
         changes, creations = [], []
         targets: dict[str, str] = {}
         for entry in self.project.jobs:
-            before = _settings_of(there[entry.name]) if entry.name in there else None
+            before = _settings_of(there[entry.name], created[entry.name]) if entry.name in there else None
             wanted = self._settings(entry, before)
             other = targets.setdefault(wanted.target, entry.name)
             if other == entry.name and held.get(wanted.target, entry.name) not in named | {entry.name}:
@@ -204,11 +206,19 @@ class _Planner:
                 f"{self.project.where(table, 'alias')}: model {entry.model} has no alias {entry.alias!r}"
                 f"{suggestion(entry.alias, aliases)}"
             )
-        source = self._relation(entry.source, table, "source")
+        if entry.source is None:
+            # What create_job calls the view of a query.
+            source = self._target(entry, "_source")
+        else:
+            source = self._relation(entry.source, table, "source")
         said = JobSettings(entry.model, entry.alias, source, entry.keys, self._target(entry), entry.mode)
         if before is not None:
-            said = replace(said, **{key: getattr(before, key) for key in OPTIONAL})
-        return replace(said, **entry.optional)
+            said = replace(said, **{key: getattr(before, key) for key in (*OPTIONAL, *CREATED)})
+        if entry.mode == "full":
+            said = replace(said, changes="triggers", watermark=None, lookback=None, backfill_first=None)
+        said = replace(said, query=entry.query, **entry.optional)
+        eligible = entry.optional.get("eligible")
+        return replace(said, eligible=self._relation(eligible, table, "eligible")) if eligible else said
 
     def _relation(self, name: str, table: str, key: str) -> str:
         """The table or view, qualified and quoted."""
@@ -220,8 +230,8 @@ class _Planner:
             )
         return found[2]
 
-    def _target(self, entry: JobEntry) -> str:
-        """The prediction table, qualified and quoted; it may not be there yet."""
+    def _target(self, entry: JobEntry, suffix: str = "") -> str:
+        """The prediction table, or what stands beside it, qualified and quoted; it may not be there yet."""
         with transaction(self.connection) as cursor:
             try:
                 cursor.execute("SELECT pg_catalog.parse_ident(%s), pg_catalog.current_schema()", (entry.target,))
@@ -234,7 +244,7 @@ class _Planner:
             if len(parts) != 2:
                 where = self.project.where(f"jobs.{entry.name}", "target")
                 raise InvalidNameError(f"{where}: {entry.target!r} is no name for a table; write schema.table")
-            cursor.execute("SELECT pg_catalog.format('%%I.%%I', %s, %s)", parts)
+            cursor.execute("SELECT pg_catalog.format('%%I.%%I', %s, %s)", (parts[0], parts[1] + suffix))
             target: str = cursor.fetchone()[0]
             return target
 
@@ -249,7 +259,7 @@ def _reason(same: Sequence[VersionSummary], table: str) -> str:
     return f"version {last.version} of it runs as {last.strategy}"
 
 
-def _settings_of(job: Freshness) -> JobSettings:
+def _settings_of(job: Freshness, created: CreatedWith) -> JobSettings:
     return JobSettings(
         job.model,
         job.alias,
@@ -257,5 +267,6 @@ def _settings_of(job: Freshness) -> JobSettings:
         tuple(job.keys),
         job.target,
         job.mode,
+        **{key: getattr(created, key) for key in CREATED},
         **{key: getattr(job, key) for key in OPTIONAL},
     )

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg2
 
@@ -69,6 +70,27 @@ class Freshness:
     def fresh(self) -> bool:
         """Whether predictions are of the current version and not too old, nothing is queued, and all went well."""
         return self.state == "fresh"
+
+
+@dataclass(frozen=True)
+class CreatedWith:
+    """What a job was created with, beside what Freshness says, as the view pgscore.job_settings shows it."""
+
+    query: str | None
+    changes: str
+    watermark: str | None
+    lookback: timedelta | None
+    backfill_first: str | None
+    outputs: tuple[str, ...]
+    carry: tuple[str, ...]
+    vanished: str
+    top: int | None
+    per: tuple[str, ...]
+    order_by: str | None
+    keep: int | None
+    diverse: str | None
+    max_per: int | None
+    eligible: str | None
 
 
 @dataclass(frozen=True)
@@ -273,6 +295,23 @@ def _with_failure(job: Freshness, at: datetime | None, message: str) -> Freshnes
     if job.state == "failed" or (at is not None and at < (job.refreshed_at or job.created_at)):
         return job
     return replace(job, state="failed", error=f"pg_cron: {message}")
+
+
+def created_with(connection: Connection) -> dict[str, CreatedWith]:
+    """What each job was created with."""
+    with transaction(connection) as cursor, pinned(cursor):
+        cursor.execute(
+            """
+            SELECT job, query, coalesce(changes, 'triggers'), watermark, lookback, backfill_first,
+                   outputs, carried, vanished, top, coalesce(per, '{}'), order_by, keep, diverse, max_per, eligible
+            FROM pgscore.job_settings
+            """
+        )
+        found = {}
+        for job, *values in cursor.fetchall():
+            fields: list[Any] = [tuple(value) if isinstance(value, list) else value for value in values]
+            found[job] = CreatedWith(*fields)
+        return found
 
 
 def find_job(connection: Connection, job: str) -> Freshness:

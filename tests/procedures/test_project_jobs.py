@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pgscore.errors import UsageError
 from pgscore.procedures import refresh
 from pgscore.procedures.challenger import set_challenger
 from pgscore.procedures.freshness import set_schedule
@@ -93,3 +94,90 @@ def test_a_job_is_created_with_all_that_the_file_says(checkout: Checkout) -> Non
     (job,) = refresh.status(checkout.connection)
     assert (job.target_lag, job.every) == (timedelta(days=2), timedelta(days=1))
     assert (job.challenger, job.canary) == ("next", 0.5)
+
+
+QUERY = DAILY.replace('source = "customers"', 'query = "SELECT * FROM customers WHERE id > 1"')
+MORE = """
+mode = "incremental"
+changes = "hash"
+carry = ["plan"]
+outputs = ["score", "label"]
+vanished = "keep"
+backfill_first = "plan"
+"""
+TOP = """
+[jobs.best]
+model = "churn"
+source = "customers"
+key = ["plan", "id"]
+target = "best"
+"""
+
+
+def test_a_job_of_a_query_with_all_its_columns(checkout: Checkout) -> None:
+    *_, action = checkout.apply(CHURN + QUERY + MORE)
+    assert str(action) == (
+        "create job daily: a query, predictions.churn_source through churn into predictions.churn; changes hash;"
+        " backfill_first plan; outputs label; carry plan; vanished keep"
+    )
+    connection = checkout.connection
+    refresh.run_job(connection, "daily")
+    query(connection, "DELETE FROM customers WHERE id = 2")
+    assert refresh.run_job(connection, "daily").deleted == 1
+    assert query(connection, "SELECT count(label), count(plan), count(vanished_at) FROM predictions.churn") == [
+        (4, 4, 1)
+    ]
+    # What the file does not say stays.
+    (action,) = checkout.apply(CHURN + QUERY.replace("id > 1", "id > 2") + 'mode = "incremental"\n')
+    assert str(action) == "change job daily: another query; the record of its runs begins anew"
+    refresh.run_job(connection, "daily")
+    assert query(connection, "SELECT count(*) FROM predictions.churn WHERE vanished_at IS NULL") == [(3,)]
+    (action,) = checkout.apply(CHURN + DAILY + 'outputs = []\ncarry = []\nvanished = "remove"\n')
+    assert str(action) == (
+        "change job daily: source predictions.churn_source → public.customers, mode incremental → full, another query,"
+        " changes hash → triggers, backfill_first plan → none, outputs label → none, carry plan → none,"
+        " vanished keep → remove; the record of its runs begins anew"
+    )
+    assert query(connection, "SELECT to_regclass('predictions.churn_source')") == [(None,)]
+
+
+def test_changes_by_watermark(checkout: Checkout) -> None:
+    query(checkout.connection, "CREATE VIEW stamped AS SELECT *, now() AS at FROM customers")
+    job = CHURN + DAILY.replace('"customers"', '"stamped"') + 'mode = "incremental"\nchanges = "watermark"\n'
+    checkout.apply(job + 'watermark = "at"\n')
+    (action,) = checkout.apply(job + 'watermark = "at"\nlookback = "1 hour"\n')
+    assert "lookback 10 min → 1 h" in str(action)
+    with pytest.raises(UsageError, match=r"\[jobs.daily\] changes is .watermark.: name that column"):
+        checkout.plan(job)
+
+
+def test_a_ranking(checkout: Checkout) -> None:
+    checkout.apply(CHURN + TOP + 'top = 2\nper = ["plan"]\neligible = "customers"\n')
+    connection = checkout.connection
+    refresh.run_job(connection, "best")
+    assert query(connection, "SELECT max(rank), count(*) > 2 FROM best_top") == [(2, True)]
+    assert checkout.plan(CHURN + TOP).actions == ()
+    (action,) = checkout.apply(CHURN + TOP + 'top = 2\nper = ["plan"]\nkeep = 3\n')
+    assert "keep 2 → 3, eligible public.customers → none" in str(action)
+    (action,) = checkout.apply(CHURN + TOP + "top = false\n")
+    assert "top 2 → none, per plan → none, order_by score → none, keep 3 → none" in str(action)
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        (DAILY + 'query = "SELECT 1"\n', r"\[jobs.daily\] needs one of the keys 'source' and 'query'"),
+        (DAILY.replace("source", "#"), "needs one of the keys"),
+        (DAILY + 'changes = "hash"\n', 'changes belongs to mode = "incremental"'),
+        (DAILY + 'backfill_first = "id"\n', 'backfill_first belongs to mode = "incremental"'),
+        (DAILY + 'mode = "incremental"\nchanges = "guess"\n', "must be triggers or hash or watermark"),
+        (DAILY + 'mode = "incremental"\nlookback = "1 min"\n', 'lookback belongs to changes = "watermark"'),
+        (DAILY + 'vanished = "bury"\n', "must be remove or keep"),
+        (DAILY + 'per = ["id"]\n', "per belongs to top"),
+        (DAILY + "top = 0\n", "top must be at least 1"),
+        (DAILY + 'top = "ten"\n', "top must be a whole number"),
+    ],
+)
+def test_what_a_job_cannot_say(checkout: Checkout, said: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        checkout.plan(CHURN + said)

@@ -69,6 +69,7 @@ JOB_KEYS: Mapping[str, type] = {
     "max_rows_per_second": _COUNT,
     "challenger": _OR_FALSE,
     "canary": _NUMBER,
+    "live": bool,
 }
 _TABLES = ("database", "models", "jobs")
 
@@ -97,8 +98,8 @@ class ModelEntry:
 class JobEntry:
     """`[jobs.NAME]`: a refresh job, as `pgscore refresh create` would make it.
 
-    `optional` has its schedule, its limits and its challenger where the file says them, None for its `false`; what it
-    does not say stays as it is.
+    `optional` has its schedule, its limits, its challenger and `live` where the file says them, None for its `false`;
+    what it does not say stays as it is.
     """
 
     name: str
@@ -254,6 +255,8 @@ def _job(table: _Table, name: str) -> JobEntry:
     if not entry["key"]:
         raise UsageError(f"{table.where('key')} names no column")
     optional = _lengths(table, entry) | _rate(table, entry) | _challenger(table, entry, alias)
+    if "live" in entry:
+        optional["live"] = entry["live"]
     return JobEntry(name, entry["model"], alias, entry["source"], tuple(entry["key"]), entry["target"], mode, optional)
 
 

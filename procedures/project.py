@@ -85,6 +85,7 @@ JOB_KEYS: Mapping[str, type] = {
     "max_rows_per_second": _COUNT,
     "challenger": _OR_FALSE,
     "canary": _NUMBER,
+    "live": bool,
 }
 _TABLES = ("database", "models", "jobs")
 
@@ -281,6 +282,8 @@ def _job(table: TomlTable, name: str) -> JobEntry:
         **project_options.columns(table, entry),
         **project_options.ranking(table, entry),
     }
+    if "live" in entry:
+        optional["live"] = entry["live"]
     source, query, key = entry.get("source"), entry.get("query"), tuple(entry["key"])
     return JobEntry(name, entry["model"], alias, source, key, entry["target"], mode, optional, query)
 

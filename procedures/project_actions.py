@@ -17,7 +17,7 @@ LIVE = "live"
 
 SCHEDULE = ("target_lag", "every")
 LIMITS = ("statement_timeout", "lock_timeout", "max_rows_per_second")
-OPTIONAL = (*SCHEDULE, *LIMITS, "challenger", "canary")
+OPTIONAL = (*SCHEDULE, *LIMITS, "challenger", "canary", "live")
 """Settings of a job that change without making it anew, and stay where pgscore.toml does not name them."""
 
 CREATED = (
@@ -170,6 +170,7 @@ class JobSettings:
     max_rows_per_second: int | None = None
     challenger: str | None = None
     canary: float = 0
+    live: bool = False
 
 
 @dataclass(frozen=True)

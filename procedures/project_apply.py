@@ -192,8 +192,12 @@ def _change_job(connection: Connection, action: ChangeJob) -> None:
         cursor.execute(
             "SELECT pgscore.set_limits(%s, %s, %s, %s)", [action.job, *(getattr(to, limit) for limit in LIMITS)]
         )
+        if action.before.live and not to.live:
+            cursor.execute("SELECT pgscore.set_live(%s, false)", [action.job])
         if (to.challenger, to.canary) != (action.before.challenger, action.before.canary):
             cursor.execute("SELECT pgscore.set_challenger(%s, %s, %s)", [action.job, to.challenger, to.canary])
+        if to.live and not action.before.live:
+            cursor.execute("SELECT pgscore.set_live(%s)", [action.job])
 
 
 def _stopped(error: PgscoreError, actions: tuple[Action, ...], number: int) -> ActionError:

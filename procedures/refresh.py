@@ -72,6 +72,7 @@ class Freshness:
     statement_timeout: timedelta | None
     lock_timeout: timedelta | None
     max_rows_per_second: int | None
+    live: bool
 
     @property
     def fresh(self) -> bool:
@@ -146,6 +147,7 @@ def create_job(  # noqa: PLR0913
     statement_timeout: timedelta | None = None,
     lock_timeout: timedelta | None = None,
     max_rows_per_second: int | None = None,
+    live: bool = False,
 ) -> None:
     """Creates a job: `model` scores every row of `source` into `target`, row by row of `keys`.
 
@@ -160,8 +162,8 @@ def create_job(  # noqa: PLR0913
     timeouts and `max_rows_per_second` of `set_limits`. `outputs` are further functions of the model whose answers the
     target holds, by suffix: "label" for score.churn_label, and `carry` columns of the source that it holds too. With
     `vanished` "keep", rows whose key the source has no more stay, marked in the target's column vanished_at; without,
-    or with "remove", they go. Raises NotFoundError, SignatureError, InvalidNameError, RefusedError or RightsError;
-    nothing is changed then.
+    or with "remove", they go. `live` makes the view TARGET_live, as `set_live` does. Raises NotFoundError,
+    SignatureError, InvalidNameError, RefusedError or RightsError; nothing is changed then.
     """
     if (source is None) is (query is None):
         raise UsageError("a refresh job scores a source or a query: give one of the two")
@@ -173,6 +175,8 @@ def create_job(  # noqa: PLR0913
         if "." not in target and schema is not None:
             target = f"{quoting.ident(schema)}.{target}"
         if replace:
+            # In its place, as it depends on the source and on the job's number.
+            cursor.execute("SELECT pgscore.set_live(%s, false)", [job])
             cursor.execute("SELECT pgscore.drop_source_view(%s, %s::pg_catalog.oid::pg_catalog.regclass)", [job, oid])
         if query is not None:
             # In the user's search_path, where the query finds its tables.
@@ -212,6 +216,18 @@ def create_job(  # noqa: PLR0913
             )
             if challenger is not None:
                 cursor.execute("SELECT pgscore.set_challenger(%s, %s, %s)", [job, challenger, canary])
+            if live:
+                cursor.execute("SELECT pgscore.set_live(%s)", [job])
+
+
+def set_live(connection: Connection, job: str, live: bool) -> None:
+    """Makes the view TARGET_live of a job, which gives stored scores where fresh and else computes, or drops it.
+
+    Raises NotFoundError, RefusedError where the name is taken or the job has a canary, SignatureError for a job that
+    ranks, and RightsError.
+    """
+    with transaction(connection) as cursor, pinned(cursor):
+        cursor.execute("SELECT pgscore.set_live(%s, %s)", [job, live])
 
 
 def run_job(  # noqa: PLR0913 (its options)
@@ -291,7 +307,7 @@ def status(connection: Connection) -> list[Freshness]:
             SELECT job, state, model, alias, version, current_version, refreshed_at, age, rows, refused,
                    source, keys, target, mode, error, challenger, canary, challenger_state, queued, outdated,
                    target_lag, every, target_missed, next_run, created_at,
-                   statement_timeout, lock_timeout, max_rows_per_second
+                   statement_timeout, lock_timeout, max_rows_per_second, live
             FROM pgscore.freshness
             ORDER BY job
             """

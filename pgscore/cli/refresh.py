@@ -157,6 +157,9 @@ def create(  # noqa: PLR0913, PLR0917 (its options)
     statement_timeout: StatementTimeout = None,
     lock_timeout: LockTimeout = None,
     max_rows_per_second: MaxRowsPerSecond = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Make the view TABLE_live: the stored score if fresh, else computed.")
+    ] = False,
 ) -> Reply:
     """Create a job: score a table into a prediction table. Mode incremental puts triggers on the table, by default."""
     check_canary(challenger, canary)
@@ -179,7 +182,7 @@ def create(  # noqa: PLR0913, PLR0917 (its options)
     chosen |= {"statement_timeout": statement_timeout, "lock_timeout": lock_timeout}
     chosen |= {"max_rows_per_second": max_rows_per_second, "vanished": vanished.value}
     chosen |= {"changes": changes and changes.value, "watermark": watermark, "lookback": lookback}
-    chosen["backfill_first"] = backfill_first
+    chosen |= {"backfill_first": backfill_first, "live": live}
     ranking = None if top is None else Top(top, per or [], order_by, keep, diverse, max_per, eligible)
     with session.connection() as connection:
         create_job(connection, job, **chosen, top=ranking)
@@ -333,20 +336,21 @@ def change(  # noqa: PLR0913, PLR0917 (its options)
     max_rows_per_second: Annotated[
         str | None, typer.Option("--max-rows-per-second", metavar="N", help="How many rows a run scores, or `none`.")
     ] = None,
+    live: Annotated[bool | None, typer.Option("--live/--no-live", help="Make the view TABLE_live, or drop it.")] = None,
 ) -> Reply:
     """Change how fresh a job is to be, and its limits. What is not given stays as it is, and the record of its runs."""
     given = {
         "target_lag": target_lag, "every": every, "statement_timeout": statement_timeout, "lock_timeout": lock_timeout,
         "max_rows_per_second": max_rows_per_second,
     }  # fmt: skip
-    if all(value is None for value in given.values()):
+    if live is None and all(value is None for value in given.values()):
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise UsageError(f"say what to change: {options}, with a value or `none`")
+        raise UsageError(f"say what to change: {options}, with a value or `none`; --live or --no-live")
     from pgscore.procedures.freshness import set_schedule
     from pgscore.procedures.intervals import as_text
     from pgscore.procedures.limits import set_limits
     from pgscore.procedures.project_actions import LIMITS, SCHEDULE
-    from pgscore.procedures.refresh import find_job
+    from pgscore.procedures.refresh import find_job, set_live
 
     changed = {name: _read(name, text) for name, text in given.items() if text is not None}
     with session.connection() as connection:
@@ -357,8 +361,12 @@ def change(  # noqa: PLR0913, PLR0917 (its options)
                 values = {name: changed.get(name, getattr(now, name)) for name in group}
                 change_them(connection, job, **values)
                 wanted |= values
+        if live is not None:
+            set_live(connection, job, live)
+            wanted["live"] = live
     shown = {
-        name: as_text(value) if isinstance(value, timedelta) else value or "none" for name, value in wanted.items()
+        name: as_text(value) if isinstance(value, timedelta) else "yes" if value is True else value or "none"
+        for name, value in wanted.items()
     }
     says = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in shown.items())
     return Reply(plain({"job": job, **wanted}), lambda console: console.print(f"{job}: {says}"))

@@ -73,6 +73,8 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
     SELECT array_agg(p.oid ORDER BY p.oid)
     FROM pg_proc AS p
-    WHERE p.pronamespace = 'pgscore'::regnamespace AND p.proname IN ('score', 'resolve', 'warm_up', 'functions_to_warm')
+    WHERE p.pronamespace = 'pgscore'::regnamespace AND p.proname IN (
+        'score', 'resolve', 'warm_up', 'functions_to_warm',
+        'served_version', 'is_queued', 'live_query', 'compute_live')
 $function$;
-COMMENT ON FUNCTION pgscore.dynamic_calls() IS 'The functions that call a model by its name; whoever may call a model may call them';
+COMMENT ON FUNCTION pgscore.dynamic_calls() IS 'The functions that call a model by its name, and those of live views; whoever may call a model may call them';

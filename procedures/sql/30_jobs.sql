@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS pgscore.jobs (
     statement_timeout   interval,
     lock_timeout        interval,
     max_rows_per_second bigint,
+    live                boolean NOT NULL DEFAULT false,
     CONSTRAINT jobs_name_is_plain CHECK (name ~ '^[a-z][a-z0-9_]*$' AND octet_length(name) <= 63),
     CONSTRAINT jobs_has_a_key CHECK (cardinality(key_columns) > 0),
     CONSTRAINT jobs_challenger_is_another_alias CHECK (challenger <> alias),
@@ -56,6 +57,7 @@ COMMENT ON COLUMN pgscore.jobs.statement_timeout IS 'How long a run may take; NU
 COMMENT ON COLUMN pgscore.jobs.lock_timeout IS 'How long a run waits for a lock; NULL: as it is set where it runs';
 COMMENT ON COLUMN pgscore.jobs.max_rows_per_second IS
     'How many rows a run scores in a second, where it takes several steps; NULL: as many as it can';
+COMMENT ON COLUMN pgscore.jobs.live IS 'Whether it has a view TARGET_live';
 
 CREATE TABLE IF NOT EXISTS pgscore.runs (
     run_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -298,7 +298,8 @@ SELECT
     j.created_at,
     j.statement_timeout,
     j.lock_timeout,
-    j.max_rows_per_second
+    j.max_rows_per_second,
+    j.live
 FROM pgscore.jobs AS j
 JOIN pgscore.models AS m USING (model_id)
 LEFT JOIN pgscore.aliases AS a ON a.model_id = j.model_id AND a.alias = j.alias

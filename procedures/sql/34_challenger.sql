@@ -68,6 +68,12 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'PS004', MESSAGE = 'the canary share lies between 0 and 1', HINT = 'such as 0.1 for a tenth of the keys';
     END IF;
+    IF canary > 0 AND (SELECT j.live FROM pgscore.jobs AS j WHERE j.job_id = it.job_id) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS002',
+            MESSAGE = format('refresh job %s has a live view, which scores with one version: it takes no canary', job),
+            HINT = format('SELECT pgscore.set_live(%L, false) drops the view', job);
+    END IF;
     UPDATE pgscore.jobs AS j
     SET challenger = record_challenger.alias,
         canary = CASE WHEN record_challenger.alias IS NULL THEN 0 ELSE record_challenger.canary END

@@ -103,14 +103,15 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
     PERFORM pgscore.drop_build(job);
+    PERFORM pgscore.set_live(job, false);
     PERFORM pgscore.drop_source_view(job);
     PERFORM pgscore.remove_job(job);
     PERFORM pgscore.unschedule(job);
 END
 $function$;
 COMMENT ON FUNCTION pgscore.drop_refresh(text) IS
-    'Drops a refresh job, the record of its runs, the view of source_view, and what the caller scheduled of it in pg_cron; its '
-    'target table stays';
+    'Drops a refresh job, the record of its runs, its views TARGET_live and TARGET_source, and what the caller scheduled of it in '
+    'pg_cron; its target table stays';
 
 CREATE OR REPLACE FUNCTION pgscore.cron_runs()
 RETURNS TABLE (job text, started_at timestamptz, state text, error text)

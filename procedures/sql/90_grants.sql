@@ -37,7 +37,8 @@ BEGIN
         GRANT EXECUTE ON FUNCTION
             pgscore.score(text, jsonb),
             pgscore.resolve(text),
-            pgscore.warm_up(text), pgscore.functions_to_warm(text)
+            pgscore.warm_up(text), pgscore.functions_to_warm(text),
+            pgscore.served_version, pgscore.is_queued, pgscore.live_query, pgscore.compute_live
         TO pgscore_scorer;
         GRANT EXECUTE ON PROCEDURE pgscore.refresh, pgscore.run_job TO pgscore_scorer;
         GRANT EXECUTE ON FUNCTION
@@ -52,6 +53,7 @@ BEGIN
             pgscore.set_limits,
             pgscore.explain_refresh,
             pgscore.due_jobs,
+            pgscore.set_live,
             pgscore.prediction_ages,
             pgscore.schedule,
             pgscore.unschedule,
@@ -59,6 +61,7 @@ BEGIN
             -- Of which these are parts.
             pgscore.remove_job,
             pgscore.drop_source_view,
+            pgscore.record_live,
             pgscore.can_read_cron,
             pgscore.cron_name,
             pgscore.without_values,
@@ -215,6 +218,7 @@ BEGIN
             pgscore.resolve(text),
             pgscore.warm_up(text),
             pgscore.functions_to_warm(text),
+            pgscore.served_version, pgscore.is_queued, pgscore.live_query, pgscore.compute_live,
             -- For doctor.
             pgscore.calls_version, pgscore.functions_named, pgscore.function_names,
             -- For status.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -12,19 +11,10 @@ from pgscore.compiler.artifact import Strategy
 from pgscore.errors import RefusedError
 from pgscore.procedures import lifecycle
 
+from ..support.plans import nodes
 from ..support.refreshing import churn_model, connection, customers, deployed, fetch, run
 
 __all__ = ["connection"]
-
-
-def scanned(connection: Any, statement: str) -> list[dict[str, Any]]:
-    """The nodes of the plan, outermost first."""
-    ((plan,),) = fetch(connection, f"EXPLAIN (FORMAT JSON) {statement}")
-    node, nodes = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"], []
-    while node:
-        nodes.append(node)
-        node = (node.get("Plans") or [None])[0]
-    return nodes
 
 
 @pytest.mark.parametrize("strategy", [Strategy.SQL, Strategy.PLPGSQL])
@@ -43,7 +33,7 @@ def test_the_best_rows_come_from_an_index(connection: Any, strategy: Strategy, o
     run(connection, f"CREATE INDEX best ON customers (({indexed}) {order})")
     run(connection, "ANALYZE customers")
     statement = f"SELECT id, {call} FROM customers AS c ORDER BY {call} {order} LIMIT 10"
-    limit, scan = scanned(connection, statement)
+    limit, scan = nodes(connection, statement)
     assert (limit["Node Type"], scan["Node Type"], scan["Index Name"]) == ("Limit", "Index Scan", "best")
     expected = model.predict_proba(frame)[:, 1]
     best = fetch(connection, statement)
@@ -55,7 +45,7 @@ def test_the_best_rows_come_from_an_index(connection: Any, strategy: Strategy, o
     run(connection, f"UPDATE customers SET tenure = -30 WHERE id = {np.argmin(expected)}")
     assert fetch(connection, statement)[0][0] == np.argmin(expected)
     bounded = f"SELECT id FROM customers AS c WHERE {call} > 0.999"
-    assert any(node.get("Index Name") == "best" for node in scanned(connection, bounded))
+    assert any(node.get("Index Name") == "best" for node in nodes(connection, bounded))
 
 
 def test_a_generated_column_keeps_the_score_of_its_row(connection: Any) -> None:

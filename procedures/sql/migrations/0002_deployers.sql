@@ -109,3 +109,6 @@ ALTER TABLE pgscore.jobs
     ADD CONSTRAINT jobs_statement_timeout_is_positive CHECK (statement_timeout > '0'),
     ADD CONSTRAINT jobs_lock_timeout_is_positive CHECK (lock_timeout > '0'),
     ADD CONSTRAINT jobs_max_rows_per_second_is_positive CHECK (max_rows_per_second > 0);
+
+-- Live views of refresh jobs.
+ALTER TABLE pgscore.jobs ADD COLUMN live boolean NOT NULL DEFAULT false;

@@ -60,6 +60,7 @@ SELECT schema_privs_are('pgscore_staging', 'pgscore_deployer', ARRAY['CREATE', '
 SELECT set_eq($$ SELECT pg_temp.callable('pgscore_deployer', 'pgscore') $$,
     ARRAY['begin_version', 'add_graph', 'make_factors', 'add_factors', 'seal_factors', 'factors_sha256', 'publish_functions', 'add_version', 'drop_version', 'drop_model',
           'grant_model', 'revoke_model', 'grantees', 'backlog', 'score', 'resolve', 'warm_up', 'functions_to_warm', 'calls_version',
+          'served_version', 'is_queued', 'live_query', 'compute_live',
           'functions_named', 'function_names',
           'prediction_ages', 'cron_runs', 'can_read_cron', 'without_values'],
     'a deployer makes, drops and grants versions, and does not promote');

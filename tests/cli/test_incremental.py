@@ -34,3 +34,18 @@ def test_an_incremental_job() -> None:
     assert "3 steps" in text
     refused = pgscore("refresh", "run", "churn_daily", "--full")
     assert (refused.code, "has no queue" in refused.err) == (1, True)
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_query_without_triggers() -> None:
+    words = ["refresh", "create", "far", "--model", "churn", "--key", "customer_id", "--into", "far_scores"]
+    query = ["--from-query", "SELECT * FROM customers WHERE customer_id > 1"]
+    assert (pgscore(*words).code, pgscore(*words, *query, "--from", "customers").code) == (2, 2)
+    refused = pgscore(*words, "--from-query", "SELECT")
+    assert (refused.code, "makes no" in refused.err or "has no column" in refused.err) == (2, True)
+    options = ["--mode", "incremental", "--changes", "hash", "--vanished", "keep", "--carry", "plan"]
+    assert "far: a query through churn" in printed(*words, *query, *options, "--backfill-first", "plan")
+    printed("refresh", "run", "far")
+    assert "0 rows with version 1" in printed("refresh", "run", "far")
+    assert "how much has changed is unknown" in printed("refresh", "run", "far", "--explain")
+    printed("refresh", "drop", "far")

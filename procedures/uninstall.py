@@ -197,12 +197,14 @@ def _builds(cursor: Any, owner: str, notes: list[str]) -> list[Statement]:
     if not cursor.fetchone()[0]:
         return []
     with acting_as(cursor, owner):
-        cursor.execute("SELECT relation FROM pgscore.builds ORDER BY relation")
-        names = [name for (name,) in cursor.fetchall()]
+        cursor.execute(
+            "SELECT b.relation, pgscore.owner_of(j.name)::oid"
+            " FROM pgscore.jobs AS j CROSS JOIN LATERAL pgscore.build_of(j.name) AS b ORDER BY b.relation"
+        )
+        found = cursor.fetchall()
     cursor.execute(
-        "SELECT u.name, pg_has_role(c.relowner, 'USAGE') FROM unnest(%s::text[]) AS u (name)"
-        " JOIN pg_catalog.pg_class AS c ON c.oid = to_regclass(u.name) ORDER BY u.name",
-        (names,),
+        "SELECT u.name, pg_has_role(u.role, 'USAGE') FROM unnest(%s::text[], %s::oid[]) AS u (name, role)",
+        ([name for name, _ in found], [role for _, role in found]),
     )
     left = cursor.fetchall()
     notes += [f"Table {name} stays, which a killed run left: it is another role's." for name, may in left if not may]

@@ -37,7 +37,8 @@ LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
     INSERT INTO pgscore.builds
-    SELECT j.job_id, build.relation, build.names, build.indexes, build.because,
+    SELECT j.job_id, format('%I.%I', (parse_ident(build.relation))[1], (parse_ident(build.relation))[2]), build.names,
+           build.indexes, build.because,
            (SELECT max(r.run_id) FROM pgscore.runs AS r WHERE r.job_id = j.job_id AND r.state = 'done'),
            build.started_at, build.version, build.rows_scored, build.rows_refused, build.rows_before, build.rows_built
     FROM pgscore.job_of(record_build.job) AS j
@@ -50,9 +51,17 @@ RETURNS SETOF pgscore.builds
 LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
-    SELECT b.* FROM pgscore.job_of(build_of.job) AS j JOIN pgscore.builds AS b USING (job_id)
+    -- Whoever runs the job drops the table: no more is believed of it than that it is the job owner's own.
+    SELECT b.job_id, format('%I.%I', n.nspname, c.relname), b.names, b.indexes, b.because, b.after_run, b.started_at, b.version,
+           b.rows_scored, b.rows_refused, b.rows_before, b.rows_built
+    FROM pgscore.job_of(build_of.job) AS mine
+    JOIN pgscore.jobs AS j USING (job_id)
+    JOIN pgscore.builds AS b USING (job_id)
+    JOIN pg_namespace AS n ON n.nspname = (parse_ident(b.relation))[1]
+    JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = (parse_ident(b.relation))[2]
+    WHERE c.relkind = 'r' AND NOT c.relispartition AND c.relowner = to_regrole(quote_ident(j.owner))
 $function$;
-COMMENT ON FUNCTION pgscore.build_of(text) IS 'The table that a run of a job has built, if there is one. Part of refresh';
+COMMENT ON FUNCTION pgscore.build_of(text) IS 'The table that a run of a job has built, if it is there and the job owner''s. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.forget_build(job text)
 RETURNS void
@@ -62,3 +71,12 @@ AS $function$
     DELETE FROM pgscore.builds AS b USING pgscore.job_of(forget_build.job) AS j WHERE b.job_id = j.job_id
 $function$;
 COMMENT ON FUNCTION pgscore.forget_build(text) IS 'Takes away what record_build wrote. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.owner_of(job text)
+RETURNS regrole
+LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT to_regrole(quote_ident(j.owner)) FROM pgscore.job_of(owner_of.job) AS mine JOIN pgscore.jobs AS j USING (job_id)
+$function$;
+COMMENT ON FUNCTION pgscore.owner_of(text) IS 'The role that created a refresh job. Part of refresh';

@@ -21,14 +21,13 @@ DECLARE
     build record;
 BEGIN
     SELECT b.* INTO build FROM pgscore.build_of(job) AS b;
-    IF NOT FOUND THEN
-        RETURN;
+    IF FOUND THEN
+        -- Of a job that several roles run, one may not be allowed to: the next that is does it.
+        IF NOT pg_has_role(pgscore.owner_of(job), 'USAGE') THEN
+            RETURN;
+        END IF;
+        EXECUTE format('DROP TABLE %s', build.relation);
     END IF;
-    -- Of a job that several roles run, one may not be allowed to: the next that is does it.
-    IF NOT coalesce((SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class AS c WHERE c.oid = to_regclass(build.relation)), true) THEN
-        RETURN;
-    END IF;
-    EXECUTE format('DROP TABLE IF EXISTS %s', build.relation);
     PERFORM pgscore.forget_build(job);
 END
 $function$;
@@ -201,9 +200,9 @@ DECLARE
     hindrance text;
 BEGIN
     SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
-    SELECT b.* INTO build FROM pgscore.build_of(job) AS b;
     target := to_regclass(it.target);
-    IF build IS NULL OR target IS NULL OR to_regclass(build.relation) IS NULL THEN
+    SELECT b.* INTO build FROM pgscore.build_of(job) AS b;
+    IF NOT FOUND OR target IS NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'PS002',
             MESSAGE = format('what refresh job %s built beside %s is gone', job, it.target),

@@ -95,6 +95,7 @@ BEGIN
             pgscore.swap_hindrance,
             pgscore.record_build,
             pgscore.build_of,
+            pgscore.owner_of,
             pgscore.forget_build,
             pgscore.drop_build,
             pgscore.build_beside,

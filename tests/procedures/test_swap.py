@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psycopg2
 import pytest
 
 from pgscore.compiler.artifact import Strategy
@@ -356,6 +357,26 @@ def test_the_rows_stay_the_owners_whoever_runs_the_job(connection: Any, analyst:
         assert result.written == "swap", result.because
         owners = "SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relname ~ '^scores'"
         assert fetch(connection, owners) == [("refresh_analyst",)]
+
+
+def test_nobody_has_a_superuser_drop_what_is_not_theirs(connection: Any, analyst: Any) -> None:
+    """Who may run a job may write down what it built; whoever runs it next drops that, if it is the job owner's own."""
+    create_job(analyst, "daily", model="churn", source="customers", keys=["id"], target="lab.scores")
+    run(
+        connection,
+        "CREATE TABLE precious AS SELECT 1 AS one; CREATE TABLE lab.mine ();"
+        "ALTER TABLE lab.mine OWNER TO refresh_analyst",
+    )
+    row = "ROW(0, '{}', '{{}}', '{{}}', '', 0, now(), 1, 0, 0, 0, 0)::pgscore.builds"
+    record = f"SELECT pgscore.record_build('daily', {row})"
+    with pytest.raises(psycopg2.Error, match="not a valid identifier"):
+        run(analyst, record.format("lab.mine; DROP TABLE public.precious"))
+    for relation in ("public.precious", "public.customers", "lab.scores_1", "lab.mine"):
+        run(analyst, record.format(relation))
+        assert run_job(connection, "daily").rows == N
+        assert fetch(connection, "SELECT one FROM precious") == [(1,)]
+    assert fetch(connection, "SELECT to_regclass('lab.mine') IS NULL") == [(True,)]
+    assert fetch(connection, "SELECT count(*) FROM lab.scores") == [(N,)]
 
 
 # Readers.

@@ -20,7 +20,7 @@ SELECT is_empty(
 SELECT has_table('pgscore', name, format('table pgscore.%s is there', name))
 FROM unnest(ARRAY[
     'installation', 'models', 'versions', 'aliases', 'history', 'onnx_graphs', 'parity_cases', 'jobs', 'runs',
-    'comparisons', 'target_forms', 'segments'
+    'comparisons', 'target_forms', 'segments', 'builds'
 ]) AS name;
 SELECT table_owner_is('pgscore', tablename, 'pgscore_owner', format('pgscore_owner owns %s', tablename))
 FROM pg_tables WHERE schemaname = 'pgscore' ORDER BY tablename;

@@ -2,14 +2,15 @@
 --
 -- A job has a table pgscore.queue_N and a trigger function pgscore.queue_changes_N, N being its job_id. The statement-level
 -- triggers that 35_incremental.sql puts on the source, and on each of its partitions, append to it: the keys of rows that
--- came, went or changed in a column that a version of the model reads. A row with `everything` says that any key may have
--- changed. A run takes the rows that it sees and nothing else: what commits later stays for the next. Where runs find changes
--- otherwise (34_changes.sql), `everything` is all that stands in it, and there is no function.
+-- came, went or changed in a column that a version of the model reads, those of a statement in arrays (an array for each
+-- key column, `changes` elements long). A row with `everything` says that any key may have changed. A run takes the rows
+-- that it sees and nothing else: what commits later stays for the next. Where runs find changes otherwise
+-- (34_changes.sql), `everything` is all that stands in it, and there is no function.
 --
 -- The trigger function runs in the transactions of everybody who writes the source, as the owner, and a user can give his
 -- table columns of types, casts and operators of his own. So it calls none of them: what it compares by = is of
--- PostgreSQL's own types, which the function checks each time, and other columns are compared as bytes (*<>). What it does not know it does not
--- refuse, either: it queues everything, and the run says what is wrong.
+-- PostgreSQL's own types, which the function checks each time, and other columns are compared as bytes (*<>). What it does
+-- not know it does not refuse, either: it queues everything, and the run says what is wrong.
 --
 -- The functions run as the owner. Errors are those of 20_functions.sql.
 
@@ -197,17 +198,17 @@ BEGIN
         string_agg(format('pg_typeof(%I)', c.name), ', ' ORDER BY c.n) FILTER (WHERE c.typed), '] = ',
         quote_literal(array_agg(c.type ORDER BY c.n) FILTER (WHERE c.typed)), '::regtype[]',
         ' AND ''record''::regtype <> ALL (ARRAY['
-        || string_agg(format('pg_typeof(%I)', c.name), ', ' ORDER BY c.n) FILTER (WHERE NOT c.typed AND NOT is_virtual) || '])',
+        || string_agg(format('pg_typeof(%I)', c.name), ', ' ORDER BY c.n) FILTER (WHERE NOT c.typed) || '])',
         ' AS safe FROM ')
     INTO safe
     FROM (
         SELECT a.attname AS name, a.atttypid::regtype AS type, a.attnum AS n, a.attname = ANY (it.key_columns || plain) AS typed
         FROM pg_attribute AS a
-        WHERE a.attrelid = source AND a.attname = ANY (it.key_columns || reads)
+        WHERE a.attrelid = source AND a.attname = ANY (it.key_columns || reads) AND a.attgenerated <> 'v'
     ) AS c;
 
     IF is_virtual THEN
-        -- A transition table has no virtual columns.
+        -- A transition table has no virtual columns: all rows that a statement wrote may have changed.
         updated := format('SELECT %s FROM pgscore_old AS o UNION ALL SELECT %s FROM pgscore_new AS n', keys.old, keys.new);
     ELSE
         joined := format('pgscore_old AS o FULL JOIN pgscore_new AS n ON %s', keys.same);

@@ -41,6 +41,8 @@ DECLARE
     changes text;
     differs text;
     is_empty boolean;
+    n_scored bigint;
+    n_changed bigint;
     gone text;
 BEGIN
     SELECT
@@ -50,9 +52,15 @@ BEGIN
     INTO same_key, changes, differs
     FROM unnest(names, written) WITH ORDINALITY AS c (name, value, n);
     EXECUTE format('SELECT NOT EXISTS (SELECT FROM %s)', target) INTO is_empty;
-    deleted := 0;
+    -- A search in the target is left out where the counts say that it finds nothing.
+    EXECUTE format('SELECT count(*) FROM %s', scored) INTO n_scored;
+    IF is_partial THEN
+        SELECT count(*) INTO n_changed FROM pg_temp.pgscore_changed;
+    END IF;
+    inserted := 0;
     updated := 0;
-    IF NOT is_empty THEN
+    deleted := 0;
+    IF NOT is_empty AND n_changed IS DISTINCT FROM n_scored THEN
         gone := CASE
             WHEN is_partial THEN format(
                 '%s AND NOT EXISTS (SELECT FROM %s AS o WHERE (%s) = (%s))',
@@ -69,17 +77,21 @@ BEGIN
                 target, CASE WHEN is_partial THEN 'USING pg_temp.pgscore_changed AS s' END, gone);
         END IF;
         GET DIAGNOSTICS deleted = ROW_COUNT;
+    END IF;
+    IF NOT is_empty THEN
         EXECUTE format(
             'UPDATE %s AS t SET %s, scored_at = now() FROM %s AS s WHERE %s AND (%s)',
             target, changes, scored, same_key, differs);
         GET DIAGNOSTICS updated = ROW_COUNT;
     END IF;
-    EXECUTE format(
-        'INSERT INTO %s (%s, scored_at) SELECT %s, now() FROM %s AS s %s',
-        target, (SELECT string_agg(quote_ident(c.name), ', ' ORDER BY c.n) FROM unnest(names) WITH ORDINALITY AS c (name, n)),
-        array_to_string(written, ', '), scored,
-        CASE WHEN NOT is_empty THEN format('WHERE NOT EXISTS (SELECT FROM %s AS t WHERE %s)', target, same_key) END);
-    GET DIAGNOSTICS inserted = ROW_COUNT;
+    IF updated < n_scored THEN
+        EXECUTE format(
+            'INSERT INTO %s (%s, scored_at) SELECT %s, now() FROM %s AS s %s',
+            target, (SELECT string_agg(quote_ident(c.name), ', ' ORDER BY c.n) FROM unnest(names) WITH ORDINALITY AS c (name, n)),
+            array_to_string(written, ', '), scored,
+            CASE WHEN NOT is_empty THEN format('WHERE NOT EXISTS (SELECT FROM %s AS t WHERE %s)', target, same_key) END);
+        GET DIAGNOSTICS inserted = ROW_COUNT;
+    END IF;
 END
 $function$;
 COMMENT ON FUNCTION pgscore.write_difference(regclass, integer, text[], text[], boolean, boolean, text) IS

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pgscore.compiler.artifact import Strategy
+from pgscore.compiler.artifact import Artifact, Strategy
 from pgscore.compiler.backends.onnx_session import session
 from pgscore.compiler.build import build, default_parameters
 from pgscore.compiler.frontends import to_program
@@ -95,35 +95,55 @@ def scan(subject: Subject) -> Query:
 
 def ours(place: Place, subject: Subject) -> list[Case]:
     """pgscore: in SQL or plpgsql, and where there is PL/Python also in ONNX."""
+    return [*without_onnx(place, subject), *(with_onnx(place, subject) if place.plpython else [])]
+
+
+def without_onnx(place: Place, subject: Subject) -> list[Case]:
+    """What `auto` takes where there is no PL/Python."""
     program = to_program(subject.model)
-    without = frozenset({Strategy.SQL, Strategy.PLPGSQL})
-    chosen = [build(program, default_parameters(program), available=without).strategy]
-    cases: list[Case] = []
-    for strategy in [*chosen, Strategy.ONNX] if place.plpython else chosen:
-        label, name = f"pgscore {strategy.value}", f"{subject.slug}_{strategy.value}"
-        with contextlib.closing(place.connect()) as connection:
-            for _ in VERSIONS:
-                deployed = deploy(
-                    connection, loaded(subject.model), name=name, table=subject.data.name, strategy=strategy
-                )
-        # By names, not by row: the parts of the table have row types of their own.
-        passed = ", ".join(f"{column} => t.{column}" for column in subject.columns)
-        cases.append(query(label, _by_row(f"{name}_v1({passed})"), functions=f"{name}_v1%"))
-        graph = deployed.artifact.onnx
-        if graph is not None:
-            features = f"score.{name}_v1_features({passed})"
-            (output,) = deployed.artifact.functions[0].outputs
-            cases.append(_batches(f"{label}, batches", f"score.{name}_v1_outputs", features, output))
-            cases.append(_alone(place, subject, graph.content, features, output))
-        cases.extend(_jobs(place, label, name))
-    return cases
+    available = frozenset({Strategy.SQL, Strategy.PLPGSQL})
+    strategy = build(program, default_parameters(program), available=available).strategy
+    name = f"{subject.slug}_{strategy.value}"
+    _deployed(place, subject, name, strategy)
+    return [_by_row(subject, strategy, name), _refresh(place, strategy, name)]
 
 
-def _by_row(call: str) -> Callable[[str], str]:
-    return lambda table: f"SELECT id, score.{call} AS score FROM {table} AS t"  # noqa: S608
+def with_onnx(place: Place, subject: Subject) -> list[Case]:
+    """Row by row, in batches, and without PostgreSQL."""
+    name = f"{subject.slug}_onnx"
+    artifact = _deployed(place, subject, name, Strategy.ONNX)
+    features = f"score.{name}_v1_features({_passed(subject)})"
+    (output,) = artifact.functions[0].outputs
+    return [
+        _by_row(subject, Strategy.ONNX, name),
+        _batches(f"score.{name}_v1_outputs", features, output),
+        _alone(place, subject, artifact, features, output),
+        _refresh(place, Strategy.ONNX, name),
+    ]
 
 
-def _batches(label: str, function: str, features: str, output: int) -> Query:
+def _deployed(place: Place, subject: Subject, name: str, strategy: Strategy) -> Artifact:
+    with contextlib.closing(place.connect()) as connection:
+        for _ in VERSIONS:
+            done = deploy(connection, loaded(subject.model), name=name, table=subject.data.name, strategy=strategy)
+    return done.artifact
+
+
+def _passed(subject: Subject) -> str:
+    """The columns by name, not the row: the parts of the table have row types of their own."""
+    return ", ".join(f"{column} => t.{column}" for column in subject.columns)
+
+
+def _by_row(subject: Subject, strategy: Strategy, name: str) -> Query:
+    call = f"score.{name}_v1({_passed(subject)})"
+    return query(
+        f"pgscore {strategy.value}",
+        lambda table: f"SELECT id, {call} AS score FROM {table} AS t",  # noqa: S608
+        functions=f"{name}_v1%",
+    )
+
+
+def _batches(function: str, features: str, output: int) -> Query:
     """The graph for one stretch of pages after the other, as a refresh calls it."""
 
     def stretches(table: str, what: str) -> str:
@@ -143,7 +163,7 @@ def _batches(label: str, function: str, features: str, output: int) -> Query:
         """  # noqa: S608
 
     return Query(
-        label,
+        "pgscore onnx, batches",
         lambda table: (
             f"SELECT u.id, u.score {stretches(table, 'array_agg(t.id) AS ids, ')}"
             " CROSS JOIN LATERAL unnest(b.ids, b.scores) AS u (id, score)"
@@ -153,13 +173,13 @@ def _batches(label: str, function: str, features: str, output: int) -> Query:
     )
 
 
-def _alone(place: Place, subject: Subject, graph: bytes, features: str, output: int) -> Loop:
+def _alone(place: Place, subject: Subject, artifact: Artifact, features: str, output: int) -> Loop:
     """onnxruntime on an array that is there already, as the runtime calls it: one thread, as many rows at once."""
     table = list(subject.data.tables)[-2]
     with contextlib.closing(place.connect()) as connection, connection.cursor() as cursor:
         cursor.execute(f"SELECT {features} FROM {table} AS t ORDER BY id")  # noqa: S608
         rows = np.array([row for (row,) in cursor.fetchall()], dtype=float)
-    running = session(graph)
+    running = session(artifact.onnx.content)
 
     def run() -> Any:
         parts = [rows[at : at + BATCH] for at in range(0, len(rows), BATCH)]
@@ -168,7 +188,7 @@ def _alone(place: Place, subject: Subject, graph: bytes, features: str, output: 
     return Loop("onnxruntime alone", run, len(rows))
 
 
-def _jobs(place: Place, label: str, name: str) -> list[Job]:
+def _refresh(place: Place, strategy: Strategy, name: str) -> Job:
     """A refresh after a promote: every row of the target changes."""
 
     def target(table: str) -> str:
@@ -189,4 +209,4 @@ def _jobs(place: Place, label: str, name: str) -> list[Job]:
         with contextlib.closing(place.connect()) as connection:
             run_job(connection, target(table))
 
-    return [Job(f"{label}, refresh", run, target, prepare)]
+    return Job(f"pgscore {strategy.value}, refresh", run, target, prepare)

@@ -12,7 +12,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 from matplotlib import pyplot
 
-from .cases import Case, Query, ours
+from .cases import Case, Query, ours, with_onnx, without_onnx
 from .data import Data
 from .measuring import interleaved
 from .models import MODELS, boosted, fitted
@@ -21,6 +21,7 @@ from .suite import Effort, Runner
 
 SCALED = "synthetic"
 """The data that grows."""
+ROWS = ("pgscore sql", "pgscore sql, refresh", "pgscore onnx, batches")
 TREES = (10, 30, 100, 300, 1000)
 FACTOR = 10
 """How many times the rows of the table the largest one has."""
@@ -48,13 +49,14 @@ def against_rows(place: Place, data: Data, effort: Effort) -> list[Line]:
     tables = {**data.tables, large: FACTOR * len(data.x)}
     del tables[next(iter(tables))]  # a thousandth: less than what a statement takes by itself
     lines = []
-    for name, wanted in {"logistic": ("bulk", "refresh"), "lightgbm 100": ("batches",)}.items():
+    for name, cases_of in {"logistic": without_onnx, "lightgbm 100": with_onnx}.items():
+        if cases_of is with_onnx and not place.plpython:
+            continue
         subject = fitted(f"rows {name}", MODELS[name], data)
         with contextlib.closing(place.connect()) as connection, connection.cursor() as cursor:
             runner = Runner(place, subject, effort, cursor)
-            for case in ours(place, subject):
-                kind = case.name.partition(", ")[2] or "bulk"
-                if kind in wanted and ("onnx" in case.name) == (name != "logistic"):
+            for case in cases_of(place, subject):
+                if case.name in ROWS:
                     seconds = [_seconds(runner, case, table, n_rows) for table, n_rows in tables.items()]
                     lines.append(Line(f"{name}, {case.name}", list(tables.values()), seconds))
     return lines

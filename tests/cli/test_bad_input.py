@@ -235,6 +235,7 @@ def test_a_name_that_is_no_identifier(shop: str, files: Path, name: str) -> None
         (["refresh", "runs", "churn_daily", "--limit", "0"], 2, ["--limit"]),
         (["refresh", "change", "nothing", "--every", "1 day"], 2, ["nothing"]),
         (["refresh", "run", "churn_daily", "--plan"], 2, ["--explain"]),
+        (["refresh", "run", "churn_daily", "--jobs", "2", "--chunk-rows", "5"], 2, ["--jobs", "--chunk-rows"]),
         (["refresh", "run", "--due", "--explain"], 2, ["--explain", "one job"]),
         (["refresh", "change", "churn_daily"], 2, ["--target-lag", "--every", "--lock-timeout"]),
         (["refresh", "change", "churn_daily", "--max-rows-per-second", "0"], 2, ["'0'", "no number of rows"]),

@@ -15,6 +15,7 @@ from . import output
 from .challenger import Canary, Challenger, challenge, check_canary, compare
 from .command import Reply, Session, command
 from .options import Alias, Every, JobName, LockTimeout, MaxRowsPerSecond, StatementTimeout, TargetLag, interval
+from .rejected import rejected, retry
 from .replies import plain, rows
 from .schedule import schedule, unschedule
 from .status import status
@@ -81,6 +82,8 @@ def register(app: typer.Typer) -> None:
         ("change", change),
         ("challenge", challenge),
         ("compare", compare),
+        ("rejected", rejected),
+        ("retry", retry),
         ("drop", drop),
     ):
         command(jobs, name)(function)
@@ -232,14 +235,15 @@ def run(  # noqa: PLR0913, PLR0917 (its options)
             connection, job, progress, full=full, backfill_rows=backfill_rows, chunk_rows=chunk_rows, jobs=jobs
         )
 
-    return Reply(plain(result), lambda console: console.print(_summary(result)))
+    return Reply(plain(result), lambda console: console.print(summary(result)))
 
 
-def _summary(it: RunResult) -> str:
+def summary(it: RunResult) -> str:
+    """A run in one line."""
     changes = f"{it.inserted:,} new, {it.updated:,} changed, {it.deleted:,} removed"
     if it.written == "swap":
         changes = f"swapped in: {it.because}"
-    refused = f"; {it.refused:,} have no score" if it.refused else ""
+    refused = f"; {it.refused:,} have no score, see `pgscore refresh rejected`" if it.refused else ""
     steps = f"; {it.steps} steps" if it.steps > 1 else ""
     return (
         f"Refreshed {it.job}: {it.rows:,} rows with version {it.version} in {it.seconds:.2f} s"
@@ -274,7 +278,7 @@ def _run_due(session: Session) -> Reply:
 
     def show(console: Console) -> None:
         for one in done:
-            console.print(f"{one.job}: {one.error}" if one.result is None else _summary(one.result))
+            console.print(f"{one.job}: {one.error}" if one.result is None else summary(one.result))
         if not done:
             console.print("Nothing is due")
 

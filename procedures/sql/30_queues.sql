@@ -5,7 +5,7 @@
 -- came, went or changed in a column that a version of the model reads, those of a statement in arrays (an array for each
 -- key column, `changes` elements long). A row with `everything` says that any key may have changed. A run takes the rows
 -- that it sees and nothing else: what commits later stays for the next. Where runs find changes otherwise
--- (34_changes.sql), `everything` is all that stands in it, and there is no function.
+-- (34_changes.sql), `everything` and rejected keys are all that stands in it, and there is no function.
 --
 -- The trigger function runs in the transactions of everybody who writes the source, as the owner, and a user can give his
 -- table columns of types, casts and operators of his own. So it calls none of them: what it compares by = is of

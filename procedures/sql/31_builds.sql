@@ -14,7 +14,8 @@ CREATE TABLE IF NOT EXISTS pgscore.builds (
     rows_scored  bigint NOT NULL,
     rows_refused bigint NOT NULL,
     rows_before  bigint NOT NULL,
-    rows_built   bigint NOT NULL
+    rows_built   bigint NOT NULL,
+    rejected     jsonb
 );
 COMMENT ON TABLE pgscore.builds IS
     'Tables that runs have built beside their target and not swapped in yet; of a run that was killed, until the next one';
@@ -30,6 +31,7 @@ COMMENT ON COLUMN pgscore.builds.rows_scored IS 'Rows of the source';
 COMMENT ON COLUMN pgscore.builds.rows_refused IS 'Rows that the model takes not';
 COMMENT ON COLUMN pgscore.builds.rows_before IS 'Rows of the target';
 COMMENT ON COLUMN pgscore.builds.rows_built IS 'Rows of the table';
+COMMENT ON COLUMN pgscore.builds.rejected IS 'The keys without a score, and why: of rejected_now';
 
 CREATE OR REPLACE FUNCTION pgscore.record_build(job text, build pgscore.builds)
 RETURNS void
@@ -40,7 +42,8 @@ AS $function$
     SELECT j.job_id, format('%I.%I', (parse_ident(build.relation))[1], (parse_ident(build.relation))[2]), build.names,
            build.indexes, build.because,
            (SELECT max(r.run_id) FROM pgscore.runs AS r WHERE r.job_id = j.job_id AND r.state = 'done'),
-           build.started_at, build.version, build.rows_scored, build.rows_refused, build.rows_before, build.rows_built
+           build.started_at, build.version, build.rows_scored, build.rows_refused, build.rows_before, build.rows_built,
+           build.rejected
     FROM pgscore.job_of(record_build.job) AS j
 $function$;
 COMMENT ON FUNCTION pgscore.record_build(text, pgscore.builds) IS
@@ -53,7 +56,7 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
     -- Whoever runs the job drops the table: no more is believed of it than that it is the job owner's own.
     SELECT b.job_id, format('%I.%I', n.nspname, c.relname), b.names, b.indexes, b.because, b.after_run, b.started_at, b.version,
-           b.rows_scored, b.rows_refused, b.rows_before, b.rows_built
+           b.rows_scored, b.rows_refused, b.rows_before, b.rows_built, b.rejected
     FROM pgscore.job_of(build_of.job) AS mine
     JOIN pgscore.jobs AS j USING (job_id)
     JOIN pgscore.builds AS b USING (job_id)

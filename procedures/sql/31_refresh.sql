@@ -112,6 +112,7 @@ DECLARE
     writing record;
     build pgscore.builds;
     segments jsonb;
+    rejected jsonb;
 BEGIN
     PERFORM pgscore.lock_job(job);
     PERFORM pgscore.drop_build(job);
@@ -197,9 +198,13 @@ BEGIN
         build.started_at := started;
         build.version := version;
         IF form.top IS NULL AND NOT pgscore.scores_in_batches(called) AND chunks_begun IS NULL THEN
-            -- Without a second copy.
-            PERFORM pgscore.build_beside(job, source, target, it.key_columns, written, format('(%s)', query), build);
-            RETURN;
+            BEGIN
+                -- Without a second copy.
+                PERFORM pgscore.build_beside(job, source, target, it.key_columns, called, written, format('(%s)', query), build);
+                RETURN;
+            EXCEPTION WHEN data_exception THEN
+                -- Some row raises it, and score_or_fail finds out which.
+            END;
         END IF;
     END IF;
     among := CASE WHEN is_partial THEN 'pg_temp.pgscore_changed' END;
@@ -208,11 +213,13 @@ BEGIN
     ELSIF recommends THEN
         PERFORM pgscore.recommend(job, source, target, it.key_columns, called, form, among);
     ELSE
-        PERFORM pgscore.score_source(source, it.key_columns, called, challenger, others.expressions, among);
+        PERFORM pgscore.score_or_fail(source, it.key_columns, called, challenger, others.expressions, among);
     END IF;
     EXECUTE format('SELECT count(*), count(*) FILTER (WHERE %s IS NULL) FROM pg_temp.pgscore_scored AS s', score)
     INTO rows_scored, rows_refused;
     PERFORM pgscore.key_scored(job, source, it.key_columns);
+    rejected := pgscore.rejected_now(
+        job, source, it.key_columns, called, 'pg_temp.pgscore_scored', score, is_partial, rows_refused);
     IF comparing AND NOT is_partial THEN
         comparison := pgscore.compare_scores(cardinality(it.key_columns), called, challenger);
     END IF;
@@ -222,7 +229,8 @@ BEGIN
     IF writing.written = 'swap' THEN
         build.rows_scored := rows_scored;
         build.rows_refused := rows_refused;
-        PERFORM pgscore.build_beside(job, source, target, it.key_columns, written, 'pg_temp.pgscore_scored', build);
+        build.rejected := rejected;
+        PERFORM pgscore.build_beside(job, source, target, it.key_columns, called, written, 'pg_temp.pgscore_scored', build);
         RETURN;
     END IF;
     -- Sizes are of all rows.
@@ -238,6 +246,9 @@ BEGIN
     run_id := pgscore.record_run(
         job, started, version, rows_scored, rows_inserted, rows_updated, rows_deleted, rows_refused);
     PERFORM pgscore.record_writing(job, run_id, 'difference', writing.because);
+    IF rejected IS NOT NULL THEN
+        PERFORM pgscore.record_rejected(job, run_id, rejected);
+    END IF;
     IF segments IS NOT NULL THEN
         PERFORM pgscore.record_segments(job, run_id, segments);
     END IF;
@@ -254,7 +265,7 @@ END
 $procedure$;
 COMMENT ON PROCEDURE pgscore.refresh(text, bigint, integer, bigint, bigint, bigint, bigint, bigint, boolean) IS
     'One step of a refresh job, in the transaction of the caller; run_job does them all. Scores every row of its source and writes what changed to '
-    'its target; gives what it did, as in pgscore.runs. A row that the model refuses keeps its key, with score NULL. '
+    'its target; gives what it did, as in pgscore.runs. A row that the model refuses, or whose scoring fails, keeps its key, with score NULL: see pgscore.rejected. '
     'beside, of run_job: new rows may be left in a table beside the target, and then no run is given';
 
 CREATE OR REPLACE VIEW pgscore.freshness WITH (security_barrier) AS

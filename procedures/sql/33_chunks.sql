@@ -9,7 +9,8 @@
 --
 -- Rows are of the time when their chunk was read, keys are of the end. A row that an update has moved to a page before the
 -- one where the run was is found by no chunk; so the last transaction reads the keys of the source, scores those that are
--- in no chunk, takes the last score of those that are in two, and drops those that are gone.
+-- in no chunk, takes the last score of those that are in two, and drops those that are gone. Those whose scoring failed
+-- (39_rejected.sql) are scored again there: a run that fails for too many of them can go on when they are mended.
 --
 -- What is scored is kept, so a run that was killed goes on with the chunks that are missing, while the query is the same
 -- (versions, columns, canary), and what is there is no older than a day, or than the job's target_lag. The staging table is
@@ -282,7 +283,7 @@ BEGIN
     PERFORM set_config('lock_timeout', l.lock_timeout, true)
     FROM pgscore.limits_of(job) AS l
     WHERE l.lock_timeout IS NOT NULL;
-    PERFORM pgscore.score_source(source, it.key_columns, called, challenger, others, among, only_if);
+    PERFORM pgscore.score_or_fail(source, it.key_columns, called, challenger, others, among, only_if);
     EXECUTE format(
         'INSERT INTO %s SELECT %s, s.* FROM pg_temp.pgscore_scored AS s', pgscore.make_staging(job, current_user::text), part);
     GET DIAGNOSTICS rows = ROW_COUNT;
@@ -362,6 +363,7 @@ BEGIN
     IF (SELECT c.one_snapshot FROM pgscore.chunked_run_of(job) AS c) THEN
         EXECUTE format('CREATE TEMPORARY TABLE pgscore_scored ON COMMIT DROP AS SELECT * FROM %s', staging);
         ALTER TABLE pg_temp.pgscore_scored DROP COLUMN chunk;
+        PERFORM pgscore.check_failed(job);
         RETURN;
     END IF;
     EXECUTE format(
@@ -373,17 +375,18 @@ BEGIN
     ALTER TABLE pg_temp.pgscore_scored RENAME TO pgscore_keys;
     EXECUTE format(
         'CREATE TEMPORARY TABLE pgscore_missing ON COMMIT DROP AS SELECT s.* FROM pg_temp.pgscore_keys AS s '
-        'WHERE NOT EXISTS (SELECT FROM %s AS o WHERE %s)', staging, same);
-    PERFORM pgscore.score_source(source, key_columns, called, challenger, others, 'pg_temp.pgscore_missing');
+        'WHERE NOT EXISTS (SELECT FROM %s AS o WHERE %s AND o.reason IS NULL)', staging, same);
+    PERFORM pgscore.score_or_fail(source, key_columns, called, challenger, others, 'pg_temp.pgscore_missing');
     EXECUTE format(
         'INSERT INTO pg_temp.pgscore_scored SELECT DISTINCT ON (%1$s) %2$s FROM %3$s AS s '
-        'WHERE EXISTS (SELECT FROM pg_temp.pgscore_keys AS o WHERE %4$s) ORDER BY %1$s, s.chunk DESC',
+        'WHERE s.reason IS NULL AND EXISTS (SELECT FROM pg_temp.pgscore_keys AS o WHERE %4$s) ORDER BY %1$s, s.chunk DESC',
         keys,
         (SELECT string_agg(format('s.%I', a.attname), ', ' ORDER BY a.attnum)
          FROM pg_attribute AS a
          WHERE a.attrelid = staging AND a.attnum > 1 AND NOT a.attisdropped),
         staging, same);
     DROP TABLE pg_temp.pgscore_keys, pg_temp.pgscore_missing;
+    PERFORM pgscore.check_failed(job);
 END
 $function$;
 COMMENT ON FUNCTION pgscore.take_chunks(text, regclass, text[], record, record, text[]) IS

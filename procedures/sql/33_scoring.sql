@@ -49,7 +49,8 @@ BEGIN
         only_if := format(
             'EXISTS (SELECT FROM %s AS o WHERE %s)', among,
             (SELECT string_agg(format('o.k%s = r.%I', k.n, k.name), ' AND ' ORDER BY k.n)
-             FROM unnest(key_columns) WITH ORDINALITY AS k (name, n)));
+             FROM unnest(key_columns) WITH ORDINALITY AS k (name, n)))
+            || coalesce(' AND (' || only_if || ')', '');
     END IF;
     RETURN format('SELECT %s FROM %s AS r', array_to_string(columns || others, ', '), source)
         || coalesce(' WHERE ' || only_if, '');
@@ -58,7 +59,7 @@ $function$;
 COMMENT ON FUNCTION pgscore.scoring_query(regclass, text[], record, record, text[], text, text) IS
     'The query over the source of a job: keys k1, k2, …, score and the others (of target_columns); with a challenger (of '
     'challenger_to_run), its score as challenger, and canary. Where a version is scored in batches, score_features and challenger_features. Of all rows, '
-    'or those whose key k1, k2, … stands in the table among, or for which only_if holds. Part of refresh';
+    'or those whose key k1, k2, … stands in the table among and for which only_if holds. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.answer_of_batch(called record, column_name text)
 RETURNS text

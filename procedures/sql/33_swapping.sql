@@ -35,7 +35,8 @@ COMMENT ON FUNCTION pgscore.drop_build(text) IS
     'Drops the table that a run of a job built and did not come to swap in. Part of refresh and drop_refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.build_beside(
-    job text, source regclass, target regclass, key_columns text[], written text[], scored text, build pgscore.builds
+    job text, source regclass, target regclass, key_columns text[], called record, written text[], scored text,
+    build pgscore.builds
 )
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
@@ -89,6 +90,12 @@ BEGIN
     IF build.rows_scored IS NULL THEN
         build.rows_scored := build.rows_built;
         EXECUTE format('SELECT count(*) FROM %s AS s WHERE s.score IS NULL', build.relation) INTO build.rows_refused;
+        build.rejected := pgscore.rejected_now(
+            job, source, key_columns, called,
+            (SELECT format('(SELECT %s, b.score, NULL::text AS reason FROM %s AS b)',
+                           string_agg(format('b.%I AS k%s', k.name, k.n), ', ' ORDER BY k.n), build.relation)
+             FROM unnest(key_columns) WITH ORDINALITY AS k (name, n)),
+            's.score', false, build.rows_refused);
     END IF;
     EXECUTE format('ANALYZE %s', build.relation);
     EXECUTE format('COMMENT ON TABLE %s IS %L', build.relation, format('The rows of %s', target));
@@ -99,7 +106,7 @@ BEGIN
     PERFORM pgscore.record_build(job, build);
 END
 $function$;
-COMMENT ON FUNCTION pgscore.build_beside(text, regclass, regclass, text[], text[], text, pgscore.builds) IS
+COMMENT ON FUNCTION pgscore.build_beside(text, regclass, regclass, text[], record, text[], text, pgscore.builds) IS
     'Builds the table that is to become the partition of a target, with all its indexes, from scored, a table or a '
     'query in brackets. Part of refresh';
 
@@ -230,6 +237,9 @@ BEGIN
     rows_refused := build.rows_refused;
     run_id := pgscore.record_run(
         job, build.started_at, version, rows_scored, rows_inserted, rows_updated, rows_deleted, rows_refused);
+    IF build.rejected IS NOT NULL THEN
+        PERFORM pgscore.record_rejected(job, run_id, build.rejected);
+    END IF;
     PERFORM pgscore.record_writing(
         job, run_id, CASE WHEN hindrance IS NULL THEN 'swap' ELSE 'difference' END, coalesce(hindrance, build.because));
     RETURN NEXT;

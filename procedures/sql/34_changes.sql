@@ -154,7 +154,8 @@ BEGIN
         'FROM (SELECT %s, %s AS hash FROM %s AS r) AS h FULL JOIN %s AS s ON %s WHERE h.hash IS DISTINCT FROM s.hash',
         keys.either, keys.read, pgscore.hash_of_inputs(job, source, queue.watched_columns), source, queue.hashes, keys.same);
     EXECUTE format(
-        'INSERT INTO pg_temp.pgscore_changed (everything, %1$s) SELECT DISTINCT false, %1$s FROM pg_temp.pgscore_hashed', keys.names);
+        'INSERT INTO pg_temp.pgscore_changed (%1$s) '
+        'SELECT %1$s FROM pg_temp.pgscore_hashed EXCEPT SELECT %1$s FROM pg_temp.pgscore_changed', keys.names);
     EXECUTE format('DELETE FROM %s AS s USING pg_temp.pgscore_hashed AS h WHERE %s', queue.hashes, keys.same);
     -- What is no key is left to the run, which says so.
     EXECUTE format(
@@ -196,7 +197,8 @@ BEGIN
     USING since, queue.lookback;
     IF NOT EXISTS (SELECT FROM pg_temp.pgscore_changed AS c WHERE c.everything) THEN
         EXECUTE format(
-            'INSERT INTO pg_temp.pgscore_changed (everything, %s) SELECT DISTINCT false, %s FROM %s AS r WHERE %s',
+            'INSERT INTO pg_temp.pgscore_changed (%1$s) '
+            'SELECT %2$s FROM %3$s AS r WHERE %4$s EXCEPT SELECT %1$s FROM pg_temp.pgscore_changed',
             (SELECT string_agg('k' || n, ', ' ORDER BY n) FROM generate_series(1, cardinality(key_columns)) AS n),
             (SELECT string_agg(format('r.%I', k), ', ' ORDER BY n) FROM unnest(key_columns) WITH ORDINALITY AS u (k, n)),
             source, recent)

@@ -54,6 +54,8 @@ BEGIN
             pgscore.explain_refresh,
             pgscore.due_jobs,
             pgscore.set_live,
+            pgscore.rejected,
+            pgscore.queue_rejected,
             pgscore.prediction_ages,
             pgscore.schedule,
             pgscore.unschedule,
@@ -99,6 +101,12 @@ BEGIN
             pgscore.parts_of,
             pgscore.take_chunks,
             pgscore.end_chunks,
+            pgscore.score_or_fail,
+            pgscore.check_failed,
+            pgscore.data_condition,
+            pgscore.rejected_now,
+            pgscore.reason_for_refusal,
+            pgscore.record_rejected,
             pgscore.key_scored,
             pgscore.write_difference,
             pgscore.choose_writing,
@@ -165,7 +173,7 @@ BEGIN
             pgscore.recommend
         TO pgscore_scorer;
         GRANT SELECT ON
-            pgscore.freshness, pgscore.job_settings, pgscore.challenger_overview, pgscore.run_overview, pgscore.segment_sizes, pgscore.segment_drift
+            pgscore.freshness, pgscore.job_settings, pgscore.challenger_overview, pgscore.run_overview, pgscore.rejected_overview, pgscore.segment_sizes, pgscore.segment_drift
         TO pgscore_scorer;
         IF to_regprocedure('pgscore.runtime_info()') IS NOT NULL THEN
             GRANT EXECUTE ON FUNCTION pgscore.runtime_info TO pgscore_scorer;
@@ -191,7 +199,8 @@ BEGIN
             pgscore.challenger_overview,
             pgscore.segment_sizes,
             pgscore.segment_drift,
-            pgscore.run_overview
+            pgscore.run_overview,
+            pgscore.rejected_overview
         TO pgscore_promoter;
     END IF;
     IF to_regrole('pgscore_deployer') IS NOT NULL THEN
@@ -236,6 +245,7 @@ BEGIN
             pgscore.segment_sizes,
             pgscore.segment_drift,
             pgscore.run_overview,
+            pgscore.rejected_overview,
             -- For verify.
             pgscore.models, pgscore.versions, pgscore.aliases, pgscore.parity_cases
         TO pgscore_deployer;
@@ -259,6 +269,7 @@ BEGIN
             pgscore.segment_sizes,
             pgscore.segment_drift,
             pgscore.run_overview,
+            pgscore.rejected_overview,
             pgscore.jobs,
             pgscore.runs
         TO pgscore_monitor;

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import psycopg2
 import pytest
 
 from .conftest import JOB, pgscore
@@ -49,3 +52,25 @@ def test_a_query_without_triggers() -> None:
     assert "0 rows with version 1" in printed("refresh", "run", "far")
     assert "how much has changed is unknown" in printed("refresh", "run", "far", "--explain")
     printed("refresh", "drop", "far")
+
+
+def test_rejected_rows(shop: str) -> None:
+    assert printed("refresh", "rejected", "churn_daily") == "churn_daily has scored every row"
+    with contextlib.closing(psycopg2.connect(shop)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE customers SET charges = 'Infinity' WHERE customer_id = 3")
+    assert "1 have no score, see `pgscore refresh rejected`" in printed("refresh", "run", "churn_daily")
+    found = pgscore("refresh", "rejected", "churn_daily")
+    assert found.code == 1
+    assert "customer_id 3" in found.out
+    assert "column charges is infinite" in found.out
+    assert "1 have no score" in printed("refresh", "retry", "churn_daily")
+
+
+def test_a_live_view(shop: str) -> None:
+    printed("refresh", "change", "churn_daily", "--live")
+    with contextlib.closing(psycopg2.connect(shop)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*), bool_and(stored) FROM churn_scores_live")
+        assert cursor.fetchall() == [(120, True)]
+    assert printed("refresh", "change", "churn_daily", "--no-live") == "churn_daily: live none"
+    printed("refresh", "create", "second", *JOB[:-1], "others", "--live")
+    printed("refresh", "drop", "second")

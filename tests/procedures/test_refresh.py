@@ -243,7 +243,8 @@ def test_an_error_in_the_source_is_recorded_without_values(connection18: Any) ->
     run(connection18, "ALTER TABLE customers ADD secret text DEFAULT '1'")
     run(connection18, "CREATE VIEW v AS SELECT id, secret::integer AS tenure, charge, plan FROM customers")
     churn_job(connection18, source="v")
-    run(connection18, "UPDATE customers SET secret = 'swordfish' WHERE id = 77")
+    # In all rows: the run goes on without single ones.
+    run(connection18, "DELETE FROM customers WHERE id > 20; UPDATE customers SET secret = 'swordfish'")
     with pytest.raises(ServerError):
         run_job(connection18, "daily")
     ((error,),) = fetch(connection18, "SELECT error FROM pgscore.runs")

@@ -34,7 +34,7 @@ SELECT function_privs_are('pgscore', 'score', ARRAY['text', 'jsonb'], 'pgscore_s
 SELECT function_privs_are('pgscore', 'promote', ARRAY['text', 'integer', 'text', 'text'], 'pgscore_scorer',
     ARRAY[]::text[]);
 SELECT function_privs_are('pgscore', 'drop_model', ARRAY['text', 'text'], 'pgscore_scorer', ARRAY[]::text[]);
-SELECT set_eq($$ SELECT pg_temp.readable('pgscore_scorer') $$, ARRAY['freshness', 'job_settings', 'challenger_overview', 'run_overview', 'segment_sizes', 'segment_drift'],
+SELECT set_eq($$ SELECT pg_temp.readable('pgscore_scorer') $$, ARRAY['freshness', 'job_settings', 'challenger_overview', 'run_overview', 'rejected_overview', 'segment_sizes', 'segment_drift'],
     'a scorer reads how fresh predictions are and how challengers did, and nothing else: no model, no graph');
 SELECT is_empty($$ SELECT pg_temp.writable('pgscore_scorer') $$, 'a scorer writes no table of ours');
 
@@ -49,7 +49,7 @@ SELECT set_eq($$ SELECT pg_temp.callable('pgscore_promoter', 'pgscore') $$,
 SELECT is_empty($$ SELECT pg_temp.callable('pgscore_promoter', 'score') $$, 'a promoter may call no model');
 SELECT set_eq($$ SELECT pg_temp.readable('pgscore_promoter') $$,
     ARRAY['model_overview', 'version_overview', 'history_overview', 'grant_overview', 'freshness', 'job_settings',
-          'challenger_overview', 'run_overview', 'segment_sizes', 'segment_drift'],
+          'challenger_overview', 'run_overview', 'rejected_overview', 'segment_sizes', 'segment_drift'],
     'a promoter reads the overviews, and no table');
 SELECT is_empty($$ SELECT pg_temp.writable('pgscore_promoter') $$, 'a promoter writes no table');
 
@@ -75,7 +75,7 @@ SELECT set_eq($$ SELECT pg_temp.callable('pgscore_monitor', 'pgscore') $$,
     'a monitor only reads');
 SELECT set_eq($$ SELECT pg_temp.readable('pgscore_monitor') $$,
     ARRAY['model_overview', 'version_overview', 'history_overview', 'grant_overview', 'freshness', 'job_settings', 'installation',
-          'challenger_overview', 'run_overview', 'segment_sizes', 'segment_drift', 'jobs', 'runs'],
+          'challenger_overview', 'run_overview', 'rejected_overview', 'segment_sizes', 'segment_drift', 'jobs', 'runs'],
     'a monitor reads the overviews, jobs and runs');
 SELECT is_empty($$ SELECT pg_temp.writable('pgscore_monitor') $$, 'a monitor writes no table');
 

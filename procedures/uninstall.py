@@ -193,10 +193,10 @@ def _jobs(cursor: Any) -> list[Statement]:
 
 def _builds(cursor: Any, owner: str, notes: list[str]) -> list[Statement]:
     """Drops what killed runs left beside their targets (sql/33_swapping.sql)."""
-    cursor.execute("SELECT to_regclass('pgscore.builds') IS NOT NULL")
-    if not cursor.fetchone()[0]:
-        return []
     with acting_as(cursor, owner):
+        cursor.execute("SELECT to_regclass('pgscore.builds') IS NOT NULL")
+        if not cursor.fetchone()[0]:
+            return []
         cursor.execute(
             "SELECT b.relation, pgscore.owner_of(j.name)::oid"
             " FROM pgscore.jobs AS j CROSS JOIN LATERAL pgscore.build_of(j.name) AS b ORDER BY b.relation"

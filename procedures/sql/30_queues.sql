@@ -83,6 +83,8 @@ CREATE OR REPLACE FUNCTION pgscore.make_queue(job text, source regclass, watched
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- The caller's may be one that the owner may not use.
+SET default_tablespace = ''
 AS $function$
 DECLARE
     it record;

@@ -121,6 +121,8 @@ CREATE OR REPLACE FUNCTION pgscore.make_staging(job text, caller text)
 RETURNS regclass
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- The caller's may be one that the owner may not use.
+SET default_tablespace = ''
 AS $function$
 DECLARE
     it record;

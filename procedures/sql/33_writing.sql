@@ -52,7 +52,7 @@ BEGIN
     INTO same_key, changes, differs
     FROM unnest(names, written) WITH ORDINALITY AS c (name, value, n);
     EXECUTE format('SELECT NOT EXISTS (SELECT FROM %s)', target) INTO is_empty;
-    -- A search in the target is left out where the counts say that it finds nothing.
+    -- A search in the target is left out where the counts say that it finds nothing: all that is scored is among the changed.
     EXECUTE format('SELECT count(*) FROM %s', scored) INTO n_scored;
     IF is_partial THEN
         SELECT count(*) INTO n_changed FROM pg_temp.pgscore_changed;

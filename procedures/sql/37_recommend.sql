@@ -77,13 +77,14 @@ BEGIN
     EXECUTE 'CREATE TEMPORARY TABLE pgscore_scored ON COMMIT DROP AS '
         || pgscore.recommendation_query(job, source, key_columns, called, form, among);
     IF among IS NOT NULL THEN
-        -- All that these users have in the target is written anew, or goes.
+        -- All that these users have in the target is written anew, or goes; what is scored is among the changed keys.
         EXECUTE format(
             'INSERT INTO %1$s (k1, k2) SELECT t.%2$I, t.%3$I FROM %4$s AS t WHERE t.%2$I IN (SELECT c.k1 FROM %1$s AS c)'
-            ' ON CONFLICT DO NOTHING', among, key_columns[1], key_columns[2], target);
+            ' UNION SELECT s.k1, s.k2 FROM pg_temp.pgscore_scored AS s ON CONFLICT DO NOTHING',
+            among, key_columns[1], key_columns[2], target);
     END IF;
 END
 $function$;
 COMMENT ON FUNCTION pgscore.recommend(text, regclass, regclass, text[], record, record, text) IS
     'Makes the temporary table pgscore_scored of a recommender''s top job, as score_source does for others; with the table among '
-    'of changed keys, of their users, whose keys in the target it adds there. Part of refresh';
+    'of changed keys, of their users, whose keys in the target and in the answer it adds there. Part of refresh';

@@ -112,8 +112,7 @@ def test_every_object_is_described_and_footers_are_complete(installed: str) -> N
               AND (obj_description(p.oid, 'pg_proc') IS NULL
                    OR NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false))"""
         # It commits, which a SET would forbid: it sets the path in each transaction.
-        commits = "pgscore.run_job(text,bigint,bigint,integer,bigint,bigint,bigint,bigint,bigint,integer,text,text)"
-        assert query(connection, loose) == [(commits,)]
+        assert [name.split("(")[0] for (name,) in query(connection, loose)] == ["pgscore.run_job"]
     folder = Path(install.__code__.co_filename).parent / "sql"
     for file in sorted(folder.glob("*.sql")):
         for header in re.findall(r"CREATE OR REPLACE (?:FUNCTION|PROCEDURE).*?AS \$", file.read_text(), re.DOTALL):

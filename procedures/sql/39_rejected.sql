@@ -3,8 +3,8 @@
 --   SELECT key, reason, since FROM pgscore.rejected('churn_daily');
 --   SELECT pgscore.queue_rejected('churn_daily');
 --
--- Two kinds. The model refuses a row: its answer is NULL. Or scoring it raises an error of class 22: then the run scores keys
--- in parts, halves those that fail, and goes on without the rows that fail alone. Both kinds keep their key in the target, with
+-- Two kinds. The model refuses a row: its answer is NULL. Or scoring it raises an error of class 22: then the run tries keys
+-- in parts, halves those that fail, and scores all but the rows that fail alone. Both kinds keep their key in the target, with
 -- score NULL.
 --
 -- Reasons name columns and conditions, never a value. The first 1000 keys of a job are kept; runs count all.
@@ -214,10 +214,12 @@ DECLARE
     part_rows CONSTANT bigint := 10000;
     k text;
     selected text;
-    canary text := '';
+    canary text;
+    trial text;
     keys bigint;
     has_null boolean;
-    failed bigint := 0;
+    failed bigint[] := '{}';
+    reasons text[] := '{}';
     lows bigint[];
     highs bigint[];
     low bigint;
@@ -233,7 +235,7 @@ BEGIN
     SELECT string_agg('k' || u.n, ', ' ORDER BY u.n), string_agg(format('r.%I AS k%s', u.name, u.n), ', ' ORDER BY u.n)
     INTO k, selected
     FROM unnest(key_columns) WITH ORDINALITY AS u (name, n);
-    DROP TABLE IF EXISTS pg_temp.pgscore_numbered, pg_temp.pgscore_part, pg_temp.pgscore_good;
+    DROP TABLE IF EXISTS pg_temp.pgscore_numbered, pg_temp.pgscore_failed;
     EXECUTE format(
         'CREATE TEMPORARY TABLE pgscore_numbered ON COMMIT DROP AS '
         'SELECT d.*, row_number() OVER (ORDER BY %1$s) AS n FROM (SELECT DISTINCT %2$s FROM %3$s AS r WHERE %4$s AND (%5$s)) AS d',
@@ -244,58 +246,59 @@ BEGIN
         END,
         coalesce(only_if, 'true'));
     CREATE UNIQUE INDEX ON pg_temp.pgscore_numbered (n);
+    ANALYZE pg_temp.pgscore_numbered;
     EXECUTE format('SELECT count(*), coalesce(bool_or(num_nulls(%s) > 0), false) FROM pg_temp.pgscore_numbered', k) INTO keys, has_null;
-    EXECUTE format('CREATE TEMPORARY TABLE pgscore_part ON COMMIT DROP AS SELECT %s FROM pg_temp.pgscore_numbered WITH NO DATA', k);
-    -- Of no row, for the columns.
-    PERFORM pgscore.score_source(source, key_columns, called, challenger, others, 'pg_temp.pgscore_part', only_if);
-    ALTER TABLE pg_temp.pgscore_scored RENAME TO pgscore_good;
-    ALTER TABLE pg_temp.pgscore_good ADD COLUMN reason text;
-    IF challenger IS NOT NULL THEN
-        canary := format(
-            ', (SELECT %s FROM (SELECT %s) AS r)',
-            pgscore.canary_condition(challenger.model, key_columns, challenger.canary),
-            (SELECT string_agg(format('p.k%s AS %I', u.n, u.name), ', ' ORDER BY u.n)
-             FROM unnest(key_columns) WITH ORDINALITY AS u (name, n)));
-    END IF;
-    SELECT array_agg(g), array_agg(least(g + part_rows - 1, keys)) INTO lows, highs
+    SELECT coalesce(array_agg(g), '{}'), array_agg(least(g + part_rows - 1, keys)) INTO lows, highs
     FROM generate_series(1, keys, part_rows) AS g;
-    WHILE lows <> '{}' LOOP
+    -- A trial keeps nothing: a table for each would hold a lock until the run ends.
+    trial := format(
+        'SELECT count(q) FROM (%s OFFSET 0) AS q',
+        pgscore.scoring_query(
+            source, key_columns, called, challenger, others,
+            '(SELECT * FROM pg_temp.pgscore_numbered WHERE n BETWEEN $1 AND $2)', only_if));
+    WHILE lows <> '{}' AND cardinality(failed) <= most LOOP
         low := lows[cardinality(lows)];
         high := highs[cardinality(highs)];
         lows := trim_array(lows, 1);
         highs := trim_array(highs, 1);
-        TRUNCATE pg_temp.pgscore_part;
-        EXECUTE format('INSERT INTO pg_temp.pgscore_part SELECT %s FROM pg_temp.pgscore_numbered WHERE n BETWEEN $1 AND $2', k)
-        USING low, high;
-        ANALYZE pg_temp.pgscore_part;
         BEGIN
-            PERFORM pgscore.score_source(source, key_columns, called, challenger, others, 'pg_temp.pgscore_part', only_if);
-            INSERT INTO pg_temp.pgscore_good SELECT * FROM pg_temp.pgscore_scored;
+            EXECUTE trial USING low, high;
         EXCEPTION WHEN data_exception THEN
             IF low = high THEN
-                failed := failed + 1;
-                EXECUTE format(
-                    'INSERT INTO pg_temp.pgscore_good (%1$s, reason%2$s) SELECT %1$s, $1%3$s FROM pg_temp.pgscore_part AS p',
-                    k, CASE WHEN challenger IS NOT NULL THEN ', canary' END, canary)
-                USING pgscore.data_condition(SQLSTATE);
+                failed := failed || low;
+                reasons := reasons || pgscore.data_condition(SQLSTATE);
             ELSE
                 lows := lows || (low + high + 1) / 2 || low;
                 highs := highs || high || (low + high + 1) / 2 - 1;
             END IF;
         END;
-        EXIT WHEN failed > most;
     END LOOP;
-    IF has_null OR failed > most OR failed = keys AND num_nonnulls(among, only_if) = 0 THEN
+    IF has_null OR cardinality(failed) > most OR cardinality(failed) = keys AND num_nonnulls(among, only_if) = 0 THEN
         -- A view that raises it whichever keys are asked for, or too many rows: the whole fails, as it did.
         PERFORM pgscore.score_source(source, key_columns, called, challenger, others, among, only_if);
     END IF;
-    DROP TABLE IF EXISTS pg_temp.pgscore_scored;
-    ALTER TABLE pg_temp.pgscore_good RENAME TO pgscore_scored;
-    DROP TABLE pg_temp.pgscore_numbered, pg_temp.pgscore_part;
+    EXECUTE format(
+        'CREATE TEMPORARY TABLE pgscore_failed ON COMMIT DROP AS SELECT %s, f.reason '
+        'FROM pg_temp.pgscore_numbered AS d JOIN unnest($1, $2) AS f (n, reason) ON f.n = d.n', k)
+    USING failed, reasons;
+    DELETE FROM pg_temp.pgscore_numbered AS d WHERE d.n = ANY (failed);
+    PERFORM pgscore.score_source(source, key_columns, called, challenger, others, 'pg_temp.pgscore_numbered', only_if);
+    ALTER TABLE pg_temp.pgscore_scored ADD COLUMN reason text;
+    IF challenger IS NOT NULL THEN
+        canary := format(
+            ', (SELECT %s FROM (SELECT %s) AS r)',
+            pgscore.canary_condition(challenger.model, key_columns, challenger.canary),
+            (SELECT string_agg(format('f.k%s AS %I', u.n, u.name), ', ' ORDER BY u.n)
+             FROM unnest(key_columns) WITH ORDINALITY AS u (name, n)));
+    END IF;
+    EXECUTE format(
+        'INSERT INTO pg_temp.pgscore_scored (%1$s, reason%2$s) SELECT %1$s, f.reason%3$s FROM pg_temp.pgscore_failed AS f',
+        k, CASE WHEN challenger IS NOT NULL THEN ', canary' END, canary);
+    DROP TABLE pg_temp.pgscore_numbered, pg_temp.pgscore_failed;
 END
 $function$;
 COMMENT ON FUNCTION pgscore.score_or_fail(regclass, text[], record, record, text[], text, text) IS
-    'score_source, and where a row raises an error of class 22, again in parts: keys that fail alone have a NULL score. The last column of pgscore_scored '
+    'score_source, and where a row raises an error of class 22, again without those that do, which trials of halved parts find: they have a NULL score. The last column of pgscore_scored '
     'is reason, of these. Fails for more than 1000 of them, or where all of the source do. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.check_failed(job text)

@@ -290,15 +290,20 @@ DECLARE
     telling text;
     queued bigint;
 BEGIN
-    IF TG_OP = 'INSERT' THEN
-        safe := %1$spgscore_new%3$s;
-    ELSIF TG_OP = 'DELETE' THEN
-        safe := %1$spgscore_old%3$s;
-    ELSIF TG_OP = 'UPDATE' THEN
-        SELECT %1$spgscore_old%3$s, EXISTS (SELECT FROM pgscore_new OFFSET 999) INTO safe, is_bulk;
-    ELSE
+    BEGIN
+        IF TG_OP = 'INSERT' THEN
+            safe := %1$spgscore_new%3$s;
+        ELSIF TG_OP = 'DELETE' THEN
+            safe := %1$spgscore_old%3$s;
+        ELSIF TG_OP = 'UPDATE' THEN
+            SELECT %1$spgscore_old%3$s, EXISTS (SELECT FROM pgscore_new OFFSET 999) INTO safe, is_bulk;
+        ELSE
+            safe := false;
+        END IF;
+    EXCEPTION WHEN internal_error THEN
+        -- A column that is virtual by now cannot be read in a transition table.
         safe := false;
-    END IF;
+    END;
     IF safe IS NULL THEN
         -- There are no rows: none is new without an old one, in an update.
         RETURN NULL;

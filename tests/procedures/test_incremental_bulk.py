@@ -182,6 +182,19 @@ def test_virtual_columns(connection18: Any) -> None:
     truth(connection18, "s")
 
 
+def test_a_column_that_becomes_virtual_stops_no_writer(connection18: Any) -> None:
+    run(connection18, "CREATE TABLE s AS SELECT id, tenure, charge, plan FROM customers")
+    incremental(connection18, source="s")
+    run(
+        connection18,
+        "ALTER TABLE s RENAME tenure TO months; ALTER TABLE s ADD tenure integer GENERATED ALWAYS AS (months + 1)",
+    )
+    run(connection18, "UPDATE s SET months = months + 1 WHERE id < 10")
+    assert queued(connection18) == [None], "everything"
+    run_job(connection18, "daily")
+    truth(connection18, "s")
+
+
 def test_a_run_searches_the_target_for_what_there_can_be(connection: Any) -> None:
     """Statement-level triggers fire whether rows are written or not."""
     incremental(connection)

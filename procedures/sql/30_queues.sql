@@ -104,6 +104,7 @@ DECLARE
     collect text;
     appends text[];
     bulk text;
+    single text;
 BEGIN
     SELECT j.*, b.owner, b.model_id INTO STRICT it FROM pgscore.job_of(job) AS j JOIN pgscore.jobs AS b USING (job_id);
     queue := format('pgscore.queue_%s', it.job_id);
@@ -132,11 +133,14 @@ BEGIN
         string_agg(format('o.%I AS k%s', k.name, k.n), ', ' ORDER BY k.n) AS old,
         string_agg(format('coalesce(n.%1$I, o.%1$I) AS k%2$s', k.name, k.n), ', ' ORDER BY k.n) AS either,
         string_agg(format('n.%1$I = o.%1$I', k.name), ' AND ' ORDER BY k.n) AS same,
+        string_agg(
+            format('CASE WHEN %2$s THEN ARRAY[n.%1$I] ELSE ARRAY[o.%1$I, n.%1$I] END', k.name, same.keys), ', ' ORDER BY k.n) AS of_pair,
         string_agg(format('n.%1$I IS DISTINCT FROM o.%1$I', k.name), ' OR ' ORDER BY k.n) AS differ,
         bool_and(a.attlen > 0) AS fixed
     INTO keys
     FROM unnest(it.key_columns) WITH ORDINALITY AS k (name, n)
-    JOIN pg_attribute AS a ON a.attrelid = source AND a.attname = k.name;
+    JOIN pg_attribute AS a ON a.attrelid = source AND a.attname = k.name
+    CROSS JOIN (SELECT string_agg(format('n.%1$I = o.%1$I', u), ' AND ') FROM unnest(it.key_columns) AS u) AS same (keys);
     IF to_regclass(queue) IS NULL THEN
         -- Rows come in bulk and go in bulk: the pages are empty again when a vacuum has been. Keys hardly compress.
         EXECUTE format(
@@ -250,7 +254,7 @@ BEGIN
         -- rows. Where the first rows say so, that one alone is compared; if some row has it unchanged, nothing is queued yet.
         bulk := format(
             $bulk$
-        IF is_bulk THEN
+        IF n_new = 1000 THEN
             SELECT CASE %1$s END INTO telling
             FROM (SELECT * FROM pgscore_old LIMIT 100) AS o
             JOIN (SELECT * FROM pgscore_new LIMIT 100) AS n ON %2$s;
@@ -267,6 +271,14 @@ BEGIN
             keys.same,
             format('%sSELECT %s, %s OR ', collect, keys.either, keys.differ),
             format(' AS changed FROM %s LIMIT %s) AS r HAVING bool_and(r.changed) AND count(*) < %2$s', joined, most));
+    END IF;
+    IF joined IS NOT NULL THEN
+        -- One row, as most statements have, needs no join by hash.
+        single := format(
+            $single$ELSIF n_new = 1 AND NOT EXISTS (SELECT FROM pgscore_old OFFSET 1) THEN
+        INSERT INTO %s (changes, %s) SELECT 1 + ((%s) IS NOT TRUE)::integer, %s FROM pgscore_old AS o CROSS JOIN pgscore_new AS n WHERE %s;
+    $single$,
+            queue, keys.names, keys.same, keys.of_pair, differs);
     END IF;
     -- The plans are kept, whatever the size of the first statement: never a nested loop, which a large one would not survive.
     -- The memory holds the rows of a large one, which else go to files and cost writers half as much again.
@@ -286,7 +298,7 @@ AS %2$L$make$,
 #variable_conflict use_column
 DECLARE
     safe boolean;
-    is_bulk boolean;
+    n_new bigint;
     telling text;
     queued bigint;
 BEGIN
@@ -296,7 +308,7 @@ BEGIN
         ELSIF TG_OP = 'DELETE' THEN
             safe := %1$spgscore_old%3$s;
         ELSIF TG_OP = 'UPDATE' THEN
-            SELECT %1$spgscore_old%3$s, EXISTS (SELECT FROM pgscore_new OFFSET 999) INTO safe, is_bulk;
+            SELECT %1$spgscore_old%3$s, (SELECT count(*) FROM (SELECT FROM pgscore_new LIMIT 1000) AS r) INTO safe, n_new;
         ELSE
             safe := false;
         END IF;
@@ -313,13 +325,13 @@ BEGIN
         %4$s
     ELSIF TG_OP = 'DELETE' THEN
         %5$s
-    ELSE%6$s
+    %8$sELSE%6$s
         %7$s
     END IF;
     RETURN NULL;
 END
 $body$,
-            safe, queue, ' LIMIT 1) AS r)', appends[1], appends[2], bulk, appends[3]));
+            safe, queue, ' LIMIT 1) AS r)', appends[1], appends[2], bulk, appends[3], single));
     EXECUTE format(
         'COMMENT ON FUNCTION pgscore.%I() IS %L',
         format('queue_changes_%s', it.job_id), format('Trigger: queues changed keys for refresh job %s', job));

@@ -166,6 +166,19 @@ def test_columns_named_like_variables(connection: Any) -> None:
     assert counts(run_job(connection, "daily")) == (N, 1, N - 1, 1)
 
 
+def test_a_row_alone(connection: Any) -> None:
+    """Of a key of two columns, of which one changes."""
+    incremental(connection, keys=["region", "id"])
+    run(connection, "UPDATE customers SET tenure = tenure + 1 WHERE id = 3")
+    run(connection, "UPDATE customers SET region = 'west' WHERE id = 4")
+    run(connection, "UPDATE customers SET region = region, tenure = tenure WHERE id = 5")
+    ((number,),) = fetch(connection, "SELECT job_id FROM pgscore.jobs")
+    keys = f"SELECT k.*, q.changes FROM pgscore.queue_{number} AS q, unnest(q.k1, q.k2) AS k ORDER BY 2, 1"
+    assert fetch(connection, keys) == [("north", 3, 1), ("south", 4, 2), ("west", 4, 2)]
+    assert counts(run_job(connection, "daily")) == (2, 1, 1, 1)
+    truth(connection)
+
+
 def test_virtual_columns(connection18: Any) -> None:
     """Triggers do not see them: all rows that a statement wrote are queued."""
     run(

@@ -110,6 +110,7 @@ class Commands:
             for backend in self.backends()[:1]:
                 with contextlib.suppress(ProcessLookupError):  # it has ended just now
                     os.kill(backend, signal.SIGKILL)
+                    self.wait_for_the_crash()
         process.join(60)
         if what != "client":
             wait_until_back(self.dsn)
@@ -120,6 +121,16 @@ class Commands:
                 said = [line for line in self.errors.read_text().splitlines() if not line.startswith("FATAL: ")]
                 assert (process.exitcode, len(said)) == (3, 1), said
         self.wait()
+
+    def wait_for_the_crash(self) -> None:
+        """Until the server has noticed that one of its processes was killed: it ends all others then.
+
+        Not for long: the process may have been about to end by itself.
+        """
+        with contextlib.suppress(psycopg2.Error):
+            for _ in range(200):
+                query(self.connection, "SELECT")
+                time.sleep(0.01)
 
     def wait(self) -> None:
         """Until nothing in the server works for a command."""

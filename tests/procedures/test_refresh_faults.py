@@ -12,11 +12,12 @@ from pgscore.errors import PgscoreError
 from pgscore.procedures.connection import connect
 from pgscore.procedures.refresh import Freshness, run_job, status
 
+from ..conftest import require
 from ..support.databases import copied, template
 from ..support.incremental import another, incremental, truth
 from ..support.refreshing import churn_job, connection, fetch, fill, run
 from ..support.servers import Server
-from ..support.tablespaces import small_tablespace
+from ..support.tablespaces import may_mount, small_tablespace
 
 __all__ = ["connection"]
 
@@ -26,6 +27,7 @@ PREDICTIONS = "SELECT id, score, model_version, scored_at FROM scores ORDER BY i
 
 @MODES
 def test_a_full_disk(server15: Server, mode: str) -> None:
+    require(may_mount(), "needs the right to mount a tmpfs")
     with (
         small_tablespace(server15, 2) as resize,
         copied(server15, template(server15, "pgscore_refresh", fill, template(server15))) as dsn,

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import re
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psycopg2
 import pytest
 
 from pgscore.compiler.artifact import Strategy
 from pgscore.errors import PgscoreError
 from pgscore.procedures import lifecycle
-from pgscore.procedures.connection import connect
 from pgscore.procedures.freshness import runs
 from pgscore.procedures.install import install
-from pgscore.procedures.refresh import RunResult, Top, create_job, drop_job, run_job
-from pgscore.procedures.uninstall import uninstall
+from pgscore.procedures.refresh import Top, create_job, run_job
 
 from ..support.refreshing import (
     N,
@@ -32,35 +25,13 @@ from ..support.refreshing import (
     connection15,
     connection18,
     counts,
-    customers,
     deployed,
     fetch,
     run,
 )
+from ..support.swapping import LEFT_OVER, PARTS, swapped, truth
 
 __all__ = ["analyst", "connection", "connection15", "connection18"]
-
-PARTS = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'scores'::regclass"
-LEFT_OVER = "SELECT relname::text FROM pg_class WHERE relname ~ '^scores_[0-9]+$' AND NOT relispartition"
-
-
-def swapped(connection: Any, **options: Any) -> RunResult:
-    """A run that must swap."""
-    run(connection, "SET pgscore.writes = 'swap'")
-    result = run_job(connection, "daily", **options)
-    run(connection, "RESET pgscore.writes")
-    assert result.written == "swap", result.because
-    assert fetch(connection, LEFT_OVER) == []
-    return result
-
-
-def truth(connection: Any, version: int = 1) -> None:
-    """The target has the model's own answers, of one version."""
-    found = fetch(connection, "SELECT id, score, model_version FROM scores ORDER BY id")
-    assert [row[0] for row in found] == list(range(N))
-    model = churn_model() if version == 1 else churn_model(C=0.01)
-    np.testing.assert_allclose([row[1] for row in found], model.predict_proba(customers())[:, 1], rtol=1e-12)
-    assert {row[2] for row in found} == {version}
 
 
 def test_a_swap_writes_what_a_difference_does(connection: Any) -> None:
@@ -80,12 +51,6 @@ def test_a_swap_writes_what_a_difference_does(connection: Any) -> None:
         ("swap", "100 % of the rows are of another version"),
         ("swap", "the target is empty"),
     ]
-
-
-@contextmanager
-def another(connection: Any) -> Iterator[Any]:
-    with closing(connect(connection.dsn)) as other:
-        yield other
 
 
 # What stays.
@@ -377,192 +342,3 @@ def test_nobody_has_a_superuser_drop_what_is_not_theirs(connection: Any, analyst
         assert fetch(connection, "SELECT one FROM precious") == [(1,)]
     assert fetch(connection, "SELECT to_regclass('lab.mine') IS NULL") == [(True,)]
     assert fetch(connection, "SELECT count(*) FROM lab.scores") == [(N,)]
-
-
-# Readers.
-
-
-def test_a_reader_with_an_older_snapshot_never_finds_an_empty_table(connection: Any) -> None:
-    """Its transaction is waited for; when it does not end, the difference is written."""
-    churn_job(connection)
-    swapped(connection)
-    lifecycle.promote(connection, "churn", 2)
-    run(connection, "SET pgscore.writes = 'swap'; SET lock_timeout = '300ms'")
-    with another(connection) as reader, reader.cursor() as cursor:
-        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        cursor.execute("SELECT 1")
-        result = run_job(connection, "daily")
-        assert (result.written, result.because) == (
-            "difference",
-            "a transaction stays open that began before the new rows were there",
-        )
-        cursor.execute("SELECT count(*), min(model_version), max(model_version) FROM scores")
-        assert cursor.fetchall() == [(N, 1, 1)]
-        reader.commit()
-        # One that only stands idle, with no snapshot, is in nobody's way.
-        cursor.execute("SELECT 1")
-        lifecycle.promote(connection, "churn", 1)
-        assert run_job(connection, "daily").written == "swap"
-    truth(connection)
-    assert fetch(connection, LEFT_OVER) == []
-
-
-def test_a_reader_that_does_not_end_is_not_queued_behind_for_longer_than_lock_timeout(connection: Any) -> None:
-    churn_job(connection)
-    swapped(connection)
-    lifecycle.promote(connection, "churn", 2)
-    run(connection, "SET pgscore.writes = 'swap'; SET lock_timeout = '300ms'")
-    with another(connection) as reader, reader.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM scores")
-        # Its snapshot is gone, its lock is not.
-        result = run_job(connection, "daily")
-        assert (result.written, result.because) == ("difference", "others held the table all the time")
-        reader.commit()
-    truth(connection, 2)
-    assert fetch(connection, LEFT_OVER) == []
-
-
-@pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ"])
-def test_readers_see_whole_states_only(connection: Any, isolation: str) -> None:
-    """Each read is of all rows and one version, in whatever transaction; in an older one, of what was there before."""
-    churn_job(connection)
-    swapped(connection)
-    stop = threading.Event()
-    wrong: list[Any] = []
-    reads = [0]
-
-    def read(pause: float) -> None:
-        with another(connection) as reader, reader.cursor() as cursor:
-            while not stop.is_set():
-                cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
-                cursor.execute("SELECT 1")
-                time.sleep(pause)
-                cursor.execute("SELECT count(*), min(model_version), max(model_version) FROM scores")
-                ((count, first, last),) = cursor.fetchall()
-                reads[0] += 1
-                if count != N or first != last:
-                    wrong.append((count, first, last))
-                reader.commit()
-
-    threads = [threading.Thread(target=read, args=(pause,)) for pause in (0, 0.003, 0.02)]
-    for thread in threads:
-        thread.start()
-    try:
-        run(connection, "SET pgscore.writes = 'swap'")
-        how = set()
-        for turn in range(12):
-            lifecycle.promote(connection, "churn", 2 - turn % 2)
-            how.add(run_job(connection, "daily").written)
-            if wrong:
-                break
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    assert wrong == []
-    assert how == {"swap"}
-    assert reads[0] > 50
-
-
-# Killed runs.
-
-
-def test_killed_between_its_two_transactions(connection: Any) -> None:
-    """The old rows stay, and what was built goes with the next run, or with the job."""
-    churn_job(connection)
-    swapped(connection)
-    for ends in ("run", "uninstall" if connection.info.server_version > 160000 else "drop"):
-        lifecycle.promote(connection, "churn", 2)
-        with another(connection) as reader, another(connection) as runner:
-            run(reader, "SET default_transaction_isolation = 'repeatable read'")
-            reading = reader.cursor()
-            reading.execute("SELECT 1")
-            run(runner, "SET pgscore.writes = 'swap'; SET lock_timeout = '20s'")
-            errors: list[BaseException] = []
-
-            def runs_it(runner: Any = runner, errors: list[BaseException] = errors) -> None:
-                try:
-                    run_job(runner, "daily")
-                except PgscoreError as error:
-                    errors.append(error)
-
-            thread = threading.Thread(target=runs_it)
-            thread.start()
-            while not fetch(connection, LEFT_OVER):
-                time.sleep(0.01)
-            run(connection, f"SELECT pg_terminate_backend({runner.info.backend_pid})")
-            thread.join(20)
-            assert len(errors) == 1
-            reader.rollback()
-        truth(connection)
-        assert len(fetch(connection, LEFT_OVER)) == 1
-        assert len(fetch(connection, "SELECT relation FROM pgscore.builds")) == 1
-        if ends == "run":
-            swapped(connection)
-            truth(connection, 2)
-            lifecycle.promote(connection, "churn", 1)
-            swapped(connection)
-        elif ends == "drop":
-            drop_job(connection, "daily")
-            assert fetch(connection, "SELECT count(*) FROM pgscore.builds") == [(0,)]
-        else:
-            uninstall(connection)
-        assert fetch(connection, LEFT_OVER) == []
-
-
-def test_a_cancel_while_it_waits_takes_along_what_was_built(connection: Any) -> None:
-    churn_job(connection)
-    swapped(connection)
-    lifecycle.promote(connection, "churn", 2)
-    with another(connection) as reader, another(connection) as runner:
-        run(reader, "SET default_transaction_isolation = 'repeatable read'")
-        with reader.cursor() as cursor:
-            cursor.execute("SELECT 1")
-            run(runner, "SET pgscore.writes = 'swap'; SET lock_timeout = '20s'; SET statement_timeout = '2s'")
-            with pytest.raises(PgscoreError, match="statement timeout"):
-                run_job(runner, "daily")
-    truth(connection)
-    assert fetch(connection, LEFT_OVER) == []
-    assert [one.state for one in runs(connection, "daily", 9)] == ["failed", "done"]
-    swapped(connection)
-    truth(connection, 2)
-
-
-def test_another_run_while_it_waits_is_not_overwritten(connection: Any) -> None:
-    churn_job(connection)
-    swapped(connection)
-    lifecycle.promote(connection, "churn", 2)
-    # The runner stops between its two transactions, where it holds no lock.
-    with another(connection) as runner, another(connection) as holder, holder.cursor() as cursor:
-        lock = "PERFORM pgscore.lock_job(job, run_id);"
-        whole = fetch(connection, "SELECT pg_get_functiondef('pgscore.run_job'::regproc)")[0][0]
-        assert whole.count(lock) == 1
-        run(
-            connection,
-            whole.replace(
-                lock,
-                "IF built AND current_setting('test.waits', true) = 'yes' THEN"
-                " PERFORM pg_advisory_xact_lock(77); END IF;" + lock,
-            ),
-        )
-        run(runner, "SET pgscore.writes = 'swap'; SET test.waits = 'yes'")
-        cursor.execute("SELECT pg_advisory_xact_lock(77)")
-        errors: list[BaseException] = []
-
-        def runs_it() -> None:
-            try:
-                run_job(runner, "daily")
-            except PgscoreError as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=runs_it)
-        thread.start()
-        while not fetch(connection, "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
-            time.sleep(0.01)
-        lifecycle.promote(connection, "churn", 1)
-        run_job(connection, "daily")
-        holder.rollback()
-        thread.join(20)
-    assert "built beside public.scores is gone" in str(errors[0]) or "came between" in str(errors[0])
-    truth(connection)
-    assert fetch(connection, LEFT_OVER) == []

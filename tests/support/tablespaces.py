@@ -10,22 +10,27 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 import psycopg2
-import pytest
 
 from .servers import Server
 
 
+def may_mount() -> bool:
+    """Whether this process may mount file systems."""
+    with tempfile.TemporaryDirectory() as folder:
+        may = os.geteuid() == 0 and not _mount(folder, 1).returncode
+        if may:
+            subprocess.run(["umount", folder], check=True)
+        return may
+
+
 @contextmanager
 def small_tablespace(server: Server, megabytes: int) -> Iterator[Callable[[int], None]]:
-    """A tablespace `small` on a file system of its own, of so many megabytes; skips where none can be mounted.
+    """A tablespace `small` on a file system of its own, of so many megabytes.
 
     What it yields gives it another size.
     """
-    folder = tempfile.mkdtemp(prefix="pgscore-small-", dir="/tmp")
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0777", "tmpfs", folder]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        shutil.rmtree(folder)
-        pytest.skip("needs the right to mount a tmpfs")
+    folder = tempfile.mkdtemp(prefix="pgscore-small-")
+    _mount(folder, megabytes).check_returncode()
     try:
         with closing(psycopg2.connect(server.dsn())) as connection:
             connection.autocommit = True
@@ -35,12 +40,13 @@ def small_tablespace(server: Server, megabytes: int) -> Iterator[Callable[[int],
                 owner = os.stat(server.data)
                 os.chown(place, owner.st_uid, owner.st_gid)
                 cursor.execute(f"CREATE TABLESPACE small LOCATION '{place}'")
-                yield lambda size: resize(folder, size)
+                yield lambda size: _mount(folder, size, "remount").check_returncode()
                 cursor.execute("DROP TABLESPACE small")
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
         shutil.rmtree(folder)
 
 
-def resize(folder: str, megabytes: int) -> None:
-    subprocess.run(["mount", "-o", f"remount,size={megabytes}m", folder], check=True)
+def _mount(folder: str, megabytes: int, *options: str) -> subprocess.CompletedProcess[bytes]:
+    command = ["mount", "-t", "tmpfs", "-o", ",".join([*options, f"size={megabytes}m", "mode=0777"]), "tmpfs", folder]
+    return subprocess.run(command, capture_output=True, check=False)

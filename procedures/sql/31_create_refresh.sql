@@ -260,7 +260,7 @@ BEGIN
         PERFORM pgscore.set_changes(
             job, coalesce(changes, 'triggers'), watermark,
             CASE WHEN changes = 'watermark' THEN coalesce(lookback, interval '10 min') END, backfill_first);
-        PERFORM pgscore.watch_source(job, pgscore.columns_read(called.parameters) || form.carried);
+        PERFORM pgscore.watch_source(job, pgscore.columns_of_run(called, NULL, form.carried));
         IF changes = 'hash' THEN
             PERFORM pgscore.hash_of_inputs(job, source, (SELECT q.watched_columns FROM pgscore.queue_of(job) AS q));
         END IF;

@@ -20,6 +20,23 @@ AS $function$
 $function$;
 COMMENT ON FUNCTION pgscore.columns_read(jsonb) IS 'The columns that a version with these parameters reads. Part of refresh';
 
+CREATE OR REPLACE FUNCTION pgscore.columns_of_run(called record, challenger record, carried text[])
+RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    columns text[] := pgscore.columns_read(called.parameters) || carried || (called.main -> 'factors' ->> 'rating');
+BEGIN
+    IF challenger IS NOT NULL THEN
+        columns := columns || pgscore.columns_read(challenger.parameters);
+    END IF;
+    RETURN array_remove(columns, NULL);
+END
+$function$;
+COMMENT ON FUNCTION pgscore.columns_of_run(record, record, text[]) IS
+    'The columns of the source, beside the key, that a run reads: of its versions, and carried along. Part of refresh';
+
 CREATE OR REPLACE FUNCTION pgscore.triggers_of(
     job text, reads text[], OUT relations regclass[], OUT is_new boolean, OUT state text
 )
@@ -220,20 +237,14 @@ AS $function$
 DECLARE
     it record;
     form record;
-    reads text[];
 BEGIN
     SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
     SELECT f.* INTO STRICT form FROM pgscore.target_form(job) AS f;
-    reads := array_remove(
-        pgscore.columns_read(called.parameters) || form.carried || (called.main -> 'factors' ->> 'rating'), NULL);
     SELECT v.by_versions, v.outdated INTO STRICT by_versions, outdated
     FROM pgscore.versions_wanted(it.model, it.key_columns, called, challenger, form.keeps_vanished) AS v;
-    IF challenger IS NOT NULL THEN
-        reads := reads || pgscore.columns_read(challenger.parameters);
-    END IF;
     -- That the source lacks a column is said before its triggers are asked for it.
     PERFORM pgscore.scoring_query(source, it.key_columns, called, challenger);
-    watching := pgscore.watch_source(job, reads);
+    watching := pgscore.watch_source(job, pgscore.columns_of_run(called, challenger, form.carried));
     is_partial := false;
     IF watching <> 'set up' THEN
         is_partial := pgscore.stage_changes(job, source, it.key_columns, target, by_versions, outdated) AND watching = 'watched'

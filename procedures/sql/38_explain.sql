@@ -98,7 +98,6 @@ AS $function$
 DECLARE
     it record;
     form record;
-    reads text[];
     triggers record;
     queue record;
     backlog record;
@@ -111,12 +110,8 @@ DECLARE
 BEGIN
     SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
     SELECT f.* INTO STRICT form FROM pgscore.target_form(job) AS f;
-    reads := array_remove(
-        pgscore.columns_read(called.parameters) || form.carried || (called.main -> 'factors' ->> 'rating'), NULL);
-    IF challenger IS NOT NULL THEN
-        reads := reads || pgscore.columns_read(challenger.parameters);
-    END IF;
-    SELECT t.* INTO STRICT triggers FROM pgscore.triggers_of(job, reads) AS t;
+    SELECT t.* INTO STRICT triggers
+    FROM pgscore.triggers_of(job, pgscore.columns_of_run(called, challenger, form.carried)) AS t;
     SELECT q.* INTO STRICT queue FROM pgscore.queue_of(job) AS q;
     IF queue.changes = 'triggers' THEN
         topic := 'triggers';
@@ -183,7 +178,6 @@ DECLARE
     limits record;
     query text;
     names text[];
-    reads text[];
     rights text[];
 BEGIN
     SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
@@ -242,16 +236,13 @@ BEGIN
 
         names := called.name
             || ARRAY(SELECT called.name || '_' || o FROM unnest('{features,outputs,top}'::text[] || form.outputs) AS o);
-        reads := array_remove(
-            it.key_columns || pgscore.columns_read(called.parameters) || form.carried || (called.main -> 'factors' ->> 'rating'), NULL);
         IF challenger IS NOT NULL THEN
             names := names || ARRAY[challenger.name, challenger.name || '_features', challenger.name || '_outputs'];
-            reads := reads || pgscore.columns_read(challenger.parameters);
         END IF;
         rights := ARRAY(
             SELECT r
             FROM pgscore.missing_rights(
-                source, reads, target, names, fresh.mode = 'incremental' AND NOT EXISTS (SELECT FROM pgscore.queue_of(job))) AS r);
+                source, it.key_columns || pgscore.columns_of_run(called, challenger, form.carried), target, names, fresh.mode = 'incremental' AND NOT EXISTS (SELECT FROM pgscore.queue_of(job))) AS r);
         topic := 'rights';
         says := CASE WHEN rights = '{}' THEN format('role %s has them all', current_user)
                      ELSE format('role %s lacks %s', current_user, array_to_string(rights, '; ')) END;

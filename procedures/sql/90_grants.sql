@@ -145,6 +145,7 @@ BEGIN
             pgscore.take_changes,
             pgscore.record_scored,
             pgscore.columns_read,
+            pgscore.columns_of_run,
             pgscore.triggers_of,
             pgscore.versions_wanted,
             pgscore.set_changes,

@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n 2 --dist worksteal
 
-.PHONY: demo test lint format docs golden released parity soak bench clean
+.PHONY: demo test lint format docs golden released parity soak faults bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/pgscore demo
@@ -46,6 +46,11 @@ PGSCORE_LOAD_SECONDS ?= 60
 soak: $(VENV)/.dev
 	scripts/debian-packages.sh
 	PGSCORE_REQUIRE_ALL=1 PGSCORE_LOAD_SECONDS=$(PGSCORE_LOAD_SECONDS) $(BIN)/python -m pytest -n 0 -s --timeout 0 tests/procedures/test_under_load.py
+
+# 10,000 transactions of writers among incremental runs, and 100 kills of runs of each mode; a quarter of an hour.
+faults: $(VENV)/.dev
+	scripts/debian-packages.sh
+	PGSCORE_REQUIRE_ALL=1 PGSCORE_WRITERS=10000 PGSCORE_KILLS=100 $(BIN)/python -m pytest -n 2 -rP --timeout 0 tests/procedures/test_incremental_truth.py tests/procedures/test_killed_refreshes.py tests/procedures/test_killed_deploys.py
 
 bench: $(VENV)/.bench
 	scripts/debian-packages.sh

@@ -11,6 +11,7 @@ from . import ir
 from .artifact import Artifact, Function, OnnxGraph, Parameter, SqlType, Strategy, Template
 from .backends import onnx, sql, sql_subgraph
 from .facts import Facts, analyse
+from .finite_sums import check_sums
 from .function_plans import Plan, plans
 from .probe_paths import paths
 from .probes import probes
@@ -48,6 +49,7 @@ def build(  # noqa: PLR0913 - keywords
     program = prune(program, _outputs_of(program, planned))
     simple = simplified(program, parameters)
     probed, reached = probes(program), paths(program)
+    size = measure(simple)
     parts = [node for node in program.nodes if isinstance(node, ir.Subgraph)]
     if parts:
         chosen, reason = _only_onnx(parts[0], strategy, available)
@@ -55,7 +57,7 @@ def build(  # noqa: PLR0913 - keywords
         within = f"{program.tolerance:.0e} ({program.approximation})"
         chosen, reason = Strategy.ONNX, f"the graph as it is gives its own answers, SQL would come within {within}"
     else:
-        chosen, reason = choose(measure(simple), available)
+        chosen, reason = choose(size, available)
     if strategy is not None:
         chosen, reason = strategy, f"asked for; auto would take {chosen.value}: {reason}"
     graph = None
@@ -71,6 +73,8 @@ def build(  # noqa: PLR0913 - keywords
         functions = tuple(_sql_function(plan, simple, facts, parameters, chosen, limit) for plan in planned)
         if chosen is Strategy.SQL and functions[0].language != "sql":
             chosen, reason = _fall_back(strategy, available)
+        elif strategy is None and chosen is Strategy.SQL:
+            _, reason = choose(replace(size, characters=len(functions[0].body.text)), available)
     return Artifact(
         program.kind,
         estimator,
@@ -90,7 +94,8 @@ def build(  # noqa: PLR0913 - keywords
 
 def simplified(program: ir.Program, parameters: Sequence[Parameter]) -> ir.Program:
     """The program as SQL renders it for columns of these types."""
-    return simplify(program, frozenset(i for i, p in enumerate(parameters) if p.type in WHOLE))
+    whole = frozenset(i for i, p in enumerate(parameters) if p.type in WHOLE)
+    return check_sums(simplify(program, whole), parameters)
 
 
 def default_parameters(program: ir.Program) -> tuple[Parameter, ...]:

@@ -19,7 +19,7 @@ from . import ir
 from .artifact import Parameter, SqlType
 from .fact import Fact
 from .ir import FINITE, Ref
-from .limits import PASSES_ON, limits
+from .limits import PASSES_ON, limits, unlimited
 from .node_facts import FACTS
 
 
@@ -61,6 +61,8 @@ def analyse(program: ir.Program, parameters: Sequence[Parameter], *, guarded: bo
     none. Raises UnsupportedError where the model's own numbers overflow a double for rows of ordinary size.
     """
     facts = Facts()
+    free = unlimited(program)
+    unbounded = free | {ref for node in program.nodes if isinstance(node, ir.Check) for ref in node.inputs}
     if guarded:
         bounds = limits(program)
         for position, node in enumerate(program.nodes):
@@ -86,7 +88,10 @@ def analyse(program: ir.Program, parameters: Sequence[Parameter], *, guarded: bo
                 guarded
                 and node.arithmetic
                 and not isinstance(node, ir.Multiply | ir.Divide)
-                and not all(math.isfinite(f.low) and math.isfinite(f.high) for f in results)
+                and not all(
+                    (math.isfinite(fact.low) and math.isfinite(fact.high)) or Ref(position, column) in unbounded
+                    for column, fact in enumerate(results)
+                )
             ):
                 raise UnsupportedError(
                     "model",
@@ -96,7 +101,8 @@ def analyse(program: ir.Program, parameters: Sequence[Parameter], *, guarded: bo
         for column, fact in enumerate(results):
             ref = Ref(position, column)
             facts.of[ref] = fact
-            if guarded and type(node) not in PASSES_ON and not isinstance(node, ir.Input):
+            passes_on = type(node) in PASSES_ON and free.isdisjoint(node.inputs)
+            if guarded and not passes_on and ref not in free and not isinstance(node, ir.Input):
                 _keep_within(facts, ref, min(bounds.get(ref, math.inf), FINITE if node.arithmetic else math.inf))
     return facts
 
@@ -145,7 +151,9 @@ def _checked(program: ir.Program, facts: Facts, ref: Ref, node: ir.Check) -> Fac
     if isinstance(program.nodes[ref.node], ir.Input):
         return fact
     if not (node.low <= fact.low and fact.high <= node.high and (node.missing or not fact.missing)):
-        guard = Guard(node.low, node.high, node.missing)
+        bounded = node.low > fact.low or node.high < fact.high
+        low, high = (node.low, node.high) if bounded else (-math.inf, math.inf)
+        guard = Guard(low, high, node.missing)
         facts.computed.setdefault(ref, []).append(guard)
         fact = facts.of[ref] = _narrow(fact, guard)
     return fact

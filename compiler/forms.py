@@ -8,7 +8,7 @@ body, which every plan parses, and 45 to 130 for each character in plpgsql, whos
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pgscore.errors import UnsupportedError
 
@@ -53,6 +53,7 @@ def forms(program: ir.Program, parameters: Sequence[Parameter]) -> list[Form]:
     plpgsql = _built(program, parameters, Strategy.PLPGSQL) if items < _MEASURED_ITEMS else None
     if inline is not None or plpgsql is not None or items >= _MEASURED_ITEMS:
         characters = _characters(inline) if inline else INLINE_CHARACTERS
+        size = replace(size, characters=len(inline.functions[0].body.text) if inline else INLINE_CHARACTERS)
         found.append(_form(Strategy.SQL, characters, size.planning, exactly=inline is not None))
         characters = _characters(plpgsql) if plpgsql else items * _PER_ITEM
         found.append(_form(Strategy.PLPGSQL, characters, size.start, exactly=plpgsql is not None))

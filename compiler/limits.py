@@ -17,13 +17,20 @@ from .fact import SMALLEST
 from .ir import FINITE, Ref
 from .point_facts import limit_kernel, limit_neighbors
 
+MAX_CENTER = 1e290
+"""x - center is finite for each finite x up to here."""
+
 Limiter = Callable[[Ref, float], None]
 """Says that the magnitude of a column must not exceed a number."""
 
 
 def limits(program: ir.Program) -> dict[Ref, float]:
-    """For each column, the magnitude up to which nothing computed from it overflows; only where there is one."""
+    """For each column, the magnitude up to which nothing computed from it overflows; only where there is one.
+
+    As for `facts.analyse`, the Checks stand right behind what they read.
+    """
     found: dict[Ref, float] = {}
+    checked, free = _checked(program), unlimited(program)
 
     def limit(ref: Ref, magnitude: float) -> None:
         found[ref] = min(found.get(ref, math.inf), magnitude)
@@ -31,9 +38,57 @@ def limits(program: ir.Program) -> dict[Ref, float]:
     for position in range(len(program.nodes) - 1, -1, -1):
         node = program.nodes[position]
         if type(node) in LIMITS:
-            out = [found.get(Ref(position, column), math.inf) for column in range(node.width)]
+            refs = [Ref(position, column) for column in range(node.width)]
+            out = [found[ref] if ref in found and found[ref] < checked.get(ref, math.inf) else math.inf for ref in refs]
             LIMITS[type(node)](node, out, limit)
+    return {ref: bound for ref, bound in found.items() if ref not in free}
+
+
+def _checked(program: ir.Program) -> dict[Ref, float]:
+    """The magnitude beyond which a Check refuses the column."""
+    found: dict[Ref, float] = {}
+    for node in program.nodes:
+        if isinstance(node, ir.Check):
+            for ref in node.inputs:
+                found[ref] = min(found.get(ref, math.inf), max(-node.low, node.high))
     return found
+
+
+def unlimited(program: ir.Program) -> frozenset[Ref]:
+    """The columns that may be infinite or NaN: nothing but sums reads them that cannot overflow, and that are checked.
+
+    A sum passes on what is not finite, and its Check refuses it.
+    """
+    present = {ref for node in program.nodes if isinstance(node, ir.Check) and not node.missing for ref in node.inputs}
+    outputs = {ref for output in program.outputs for ref in output.columns}
+    free: dict[Ref, bool] = {}
+    for position in range(len(program.nodes) - 1, -1, -1):
+        node = program.nodes[position]
+        if isinstance(node, ir.Check):
+            continue
+        refs = [Ref(position, column) for column in range(node.width)]
+        for column, ref in enumerate(node.inputs):
+            match node:
+                case ir.Affine():
+                    passes = present.issuperset(refs) and bool((_magnitudes(node) <= 1 / 2).all())
+                case ir.Standardize():
+                    passes = free.get(refs[column], False) and is_difference(node, column)
+                case ir.Impute():
+                    passes = free.get(refs[column], False)
+                case _:
+                    passes = False
+            free[ref] = passes and free.get(ref, True)
+    return frozenset(ref for ref, is_free in free.items() if is_free and ref not in outputs)
+
+
+def _magnitudes(node: ir.Affine) -> ir.FloatArray:
+    """How large each sum can be, as a share of its largest input."""
+    return np.asarray(np.abs(node.weights).sum(axis=1) + np.abs(node.bias) / FINITE)
+
+
+def is_difference(node: ir.Standardize, column: int) -> bool:
+    """Whether it subtracts a number so small that the difference of no double overflows."""
+    return bool(node.scale[column] == 1 and abs(node.center[column]) <= MAX_CENTER)
 
 
 def _same(node: ir.Node, out: list[float], limit: Limiter) -> None:

@@ -21,7 +21,7 @@ MAX_CENTER = 1e3
 
 
 @dataclass
-class _Rebuild:
+class Rebuild:
     """A program being copied: `moved` maps the columns of the old one to those of the new one."""
 
     program: ir.Program
@@ -54,6 +54,7 @@ def simplify(program: ir.Program, small: frozenset[int] = frozenset()) -> ir.Pro
     """All rewrites for SQL. `small` are the input columns of whole numbers: see fold_scalers."""
     program = settle_checks(prune(program))
     program = fold_scalers(program, small)
+    program = fold_sums(program)
     program = one_hot_to_lookup(program)
     program = impute_in_trees(program)
     return prune(program)
@@ -66,7 +67,7 @@ def prune(program: ir.Program, outputs: Sequence[ir.Output] | None = None) -> ir
     """
     kept = tuple(program.outputs if outputs is None else outputs)
     keep = ir.needed(program.nodes, kept)
-    rebuild = _Rebuild(replace(program, outputs=kept))
+    rebuild = Rebuild(replace(program, outputs=kept))
     for position, node in enumerate(program.nodes):
         if keep[position] or isinstance(node, ir.Input):
             rebuild.copy(position)
@@ -86,7 +87,7 @@ def settle_checks(program: ir.Program) -> ir.Program:
             for ref in node.inputs:
                 base, allowed = _pull_back(program, ref, _Range(node.low, node.high, node.missing, node.own))
                 ranges[base] = _merge(ranges.get(base, []), allowed)
-    rebuild = _Rebuild(program)
+    rebuild = Rebuild(program)
     for position, node in enumerate(program.nodes):
         if isinstance(node, ir.Check):
             rebuild.place(position, rebuild.block(node.inputs))
@@ -169,7 +170,7 @@ def fold_scalers(program: ir.Program, small: frozenset[int] = frozenset()) -> ir
     for columns of doubles: (x - center) * w is as fast as a guard of x * w against underflow. It goes into the bias for
     the input columns in `small` and for columns of few small values, such as one-hot columns.
     """
-    rebuild = _Rebuild(program)
+    rebuild = Rebuild(program)
     for position, node in enumerate(program.nodes):
         if isinstance(node, ir.Affine):
             with np.errstate(all="ignore"):
@@ -179,7 +180,7 @@ def fold_scalers(program: ir.Program, small: frozenset[int] = frozenset()) -> ir
     return rebuild.finish()
 
 
-def _folded(rebuild: _Rebuild, affine: ir.Affine, small: frozenset[int]) -> ir.Affine:
+def _folded(rebuild: Rebuild, affine: ir.Affine, small: frozenset[int]) -> ir.Affine:
     columns = list(affine.inputs)
     weights, bias = np.array(affine.weights), np.array(affine.bias)
     centered: dict[int, tuple[Ref, float]] = {}
@@ -229,9 +230,39 @@ def _is_small(program: ir.Program, ref: Ref, small: frozenset[int]) -> bool:
     return isinstance(node, ir.OneHot | ir.IsMissing | ir.Step | ir.Codes)
 
 
+def fold_sums(program: ir.Program) -> ir.Program:
+    """A sum of sums becomes one sum where that has no more terms: a projection in front of a linear model, a mean."""
+    rebuild = Rebuild(program)
+    for position, node in enumerate(program.nodes):
+        if isinstance(node, ir.Affine):
+            rebuild.place(position, rebuild.add(_flat(rebuild, replace(node, inputs=rebuild.block(node.inputs)))))
+        else:
+            rebuild.copy(position)
+    return rebuild.finish()
+
+
+def _flat(rebuild: Rebuild, affine: ir.Affine) -> ir.Affine:
+    terms, bias = np.count_nonzero(affine.weights), np.array(affine.bias)
+    columns: dict[Ref, ir.FloatArray] = {}
+    for ref, weights in zip(affine.inputs, affine.weights.T, strict=True):
+        inner = {ref: 1.0}
+        node = rebuild.nodes[ref.node]
+        if isinstance(node, ir.Affine) and weights.any():
+            inner = {r: w for r, w in zip(node.inputs, node.weights[ref.column].tolist(), strict=True) if w}
+            terms += len(inner)
+            bias += weights * node.bias[ref.column]
+        for source, weight in inner.items():
+            columns[source] = columns.get(source, np.zeros(affine.width)) + weights * weight
+    flat = np.array(list(columns.values())).reshape(len(columns), affine.width).T
+    fits = np.count_nonzero(flat) <= terms and np.isfinite(flat).all() and np.isfinite(bias).all()
+    if not fits or (np.abs(flat[flat != 0]) < np.finfo(np.float64).tiny).any():
+        return affine
+    return ir.Affine(tuple(columns), flat, bias)
+
+
 def one_hot_to_lookup(program: ir.Program) -> ir.Program:
     """One-hot columns that an Affine reads become one Lookup of their weights: one CASE, not one for each category."""
-    rebuild = _Rebuild(program)
+    rebuild = Rebuild(program)
     for position, node in enumerate(program.nodes):
         if isinstance(node, ir.Affine):
             rebuild.place(position, rebuild.add(_with_lookups(rebuild, node)))
@@ -240,7 +271,7 @@ def one_hot_to_lookup(program: ir.Program) -> ir.Program:
     return rebuild.finish()
 
 
-def _with_lookups(rebuild: _Rebuild, affine: ir.Affine) -> ir.Affine:
+def _with_lookups(rebuild: Rebuild, affine: ir.Affine) -> ir.Affine:
     by_node: dict[int, list[int]] = {}
     for j, ref in enumerate(affine.inputs):
         by_node.setdefault(ref.node, []).append(j)
@@ -282,7 +313,7 @@ def _fits_table(program: ir.Program, one_hot: ir.Node) -> bool:
 
 def impute_in_trees(program: ir.Program) -> ir.Program:
     """Trees behind an Impute read the raw column: a missing value goes where its fill value would go."""
-    rebuild = _Rebuild(program)
+    rebuild = Rebuild(program)
     for position, node in enumerate(program.nodes):
         if isinstance(node, ir.Trees):
             rebuild.place(position, rebuild.add(_with_raw_columns(rebuild, node)))
@@ -291,7 +322,7 @@ def impute_in_trees(program: ir.Program) -> ir.Program:
     return rebuild.finish()
 
 
-def _with_raw_columns(rebuild: _Rebuild, trees: ir.Trees) -> ir.Trees:
+def _with_raw_columns(rebuild: Rebuild, trees: ir.Trees) -> ir.Trees:
     forest = trees.forest
     columns, missing_left = list(trees.inputs), np.array(forest.missing_left)
     for j, ref in enumerate(trees.inputs):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from pgscore.errors import UnsupportedError
@@ -19,7 +19,7 @@ from pgscore.quoting import number
 
 from .. import ir
 from ..artifact import Parameter, Template
-from ..fact import Fact
+from ..fact import EXP_HIGH, Fact
 from ..facts import TYPES, Facts, Guard, analyse
 from ..ir import FINITE, Block, Ref
 from ..rewrites import producers
@@ -38,6 +38,7 @@ from .sql_text import (
     label,
     member,
     possible_codes,
+    refusing,
     without_nan,
 )
 
@@ -72,7 +73,8 @@ def expression(
 ) -> Template:
     """The result as one expression without sub-selects. Raises TooLargeError beyond `limit` characters."""
     uses = count_uses(program, facts, result.columns)
-    scope = _walk(Scope(program, parameters, facts, uses, variables=False, limit=limit))
+    carrier = _carrier(program, facts, result)
+    scope = _walk(Scope(program, parameters, facts, uses, variables=False, limit=limit, carrier=carrier))
     sql = _result(scope, result)
     if scope.conditions:
         sql = _guarded(scope.conditions, sql)
@@ -110,9 +112,51 @@ def _walk(scope: Scope) -> Scope:
         for column in scope.wanted(position):
             ref = Ref(position, column)
             scope.set(ref, NODES[type(node)](node, ref, scope), NAMES.get(type(node), "v"))
-            for guard in facts.computed.get(ref, []):
-                scope.require(" AND ".join(_guard(scope[ref], Fact(null=True, nan=True), guard)) or "TRUE")
+            if guards := facts.computed.get(ref):
+                guard = _all_of(guards)
+                if ref == scope.carrier:
+                    scope.set(ref, refusing(double(scope[ref]), guard.low, guard.high), "")
+                else:
+                    scope.require(" AND ".join(_guard(scope[ref], Fact(null=True, nan=True), guard)) or "TRUE")
+                    if not guard.missing:
+                        scope.values[ref] = replace(scope[ref], null=False, nan=False)
     return scope
+
+
+def _all_of(guards: Sequence[Guard]) -> Guard:
+    """What the guards say together."""
+    return Guard(max(g.low for g in guards), min(g.high for g in guards), all(g.missing for g in guards))
+
+
+def _carrier(program: ir.Program, facts: Facts, result: Result) -> Ref | None:
+    """The guarded column, if any, that refuses a row by being NULL, as then the whole result is, and only then.
+
+    A CASE around the result would compute the column once more.
+    """
+    columns = result.columns
+    if result.shape is Shape.LABEL and len(result.labels) == 2:
+        ((node, column),) = producers(program, columns)
+        columns = (node.inputs[column],) if isinstance(node, ir.Step) else ()
+    elif result.shape not in (Shape.NUMBER, Shape.ARRAY):
+        columns = ()
+    found = {_guarded_source(program, facts, ref) for ref in columns}
+    return found.pop() if len(found) == 1 else None
+
+
+def _guarded_source(program: ir.Program, facts: Facts, ref: Ref) -> Ref | None:
+    """The nearest guarded column of which the given one is a function that is NULL for NULL alone."""
+    while ref not in facts.computed:
+        node = program.nodes[ref.node]
+        match node:
+            case ir.Check() | ir.MultiplyAdd() | ir.Standardize() | ir.Sigmoid():
+                ref = node.inputs[ref.column]
+            case ir.Elementwise(op=ir.Op.EXP) if facts.of[node.inputs[ref.column]].high <= EXP_HIGH:
+                ref = node.inputs[ref.column]
+            case ir.Affine(inputs=(only,)) if node.weights[ref.column, 0]:
+                ref = only
+            case _:
+                return None
+    return None if _all_of(facts.computed[ref]).missing else ref
 
 
 def _input_guards(scope: Scope) -> list[str]:
@@ -138,7 +182,8 @@ def _guard(value: Value, fact: Fact, guard: Guard) -> list[str]:
         value = integer(value)
     bounded = guard.low > fact.low or guard.high < fact.high
     if not bounded:
-        return [] if guard.missing or not value.missing else [f"{value.operand} IS NOT NULL"]
+        present = f"{value.operand} < 'NaN'::float8" if value.nan else f"{value.operand} IS NOT NULL"
+        return [] if guard.missing or not value.missing else [present]
     value = integer(value)
     missing = guard.missing and value.missing
     if value.kind is Kind.INT and max(abs(guard.low), abs(guard.high)) < EXACT_INTEGER:
@@ -173,7 +218,9 @@ def _result(scope: Scope, result: Result) -> str:
             joined = ", ".join(elements)
             if len(joined) > 100 or "\n" in joined:
                 joined = "\n  " + ",\n  ".join(elements) + "\n"
-            return f"ARRAY[{joined}]::float8[]"
+            array = f"ARRAY[{joined}]::float8[]"
+            nothing = ", ".join(["NULL"] * len(elements))
+            return f"nullif({array}, ARRAY[{nothing}]::float8[])" if scope.carrier else array
         case Shape.INTEGER:
             return _chosen(scope, result.columns[0], None)
         case Shape.LABEL:
@@ -212,6 +259,10 @@ def _chosen(scope: Scope, ref: Ref, results: list[str] | None) -> str:
         return choose_largest(arg_max_values(node, ref.node, scope), options)
     if results is None:
         return f"{integer(value).operand}::integer"
+    if value.kind is Kind.FLAG and results == ["FALSE", "TRUE"]:
+        return value.sql
+    if value.kind is Kind.FLAG and len(results) == 2 and scope.carrier:
+        return case([("FALSE", results[0]), ("TRUE", results[1])], None, indent(value.sql))
     if value.kind is Kind.FLAG and len(results) == 2:
         return case([(value.sql, results[1])], results[0])
     branches = [(str(position), result) for position, result in enumerate(results)]

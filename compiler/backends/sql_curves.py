@@ -20,7 +20,7 @@ from ..ir import FLOAT32_LIMIT, Op, Ref
 from .normal_cdf import CENTRE, END, FAR_SIDE, ROOT_HALF, SIDE
 from .normal_quantile import EXP_MINUS_2, FAR_TAIL, MIDDLE, ROOT_2PI, TAIL, Ratio
 from .sql_scope import Scope
-from .sql_text import INFINITY, Form, Kind, Value, case, double, flushed, without_nan
+from .sql_text import INFINITY, Form, Kind, Value, case, double, flushed, strict, without_nan
 
 ONE, ZERO = number(1.0), number(0.0)
 SQUARE_HIGH = 1.3e154
@@ -48,12 +48,13 @@ def _branches(*branches: tuple[str, str]) -> Value:
 
 
 def _exp(x: Value, fact: Fact) -> Value:
+    """Where it cannot overflow, x is written once, and the result is at least exp(-708), which counts as 0."""
     exp = f"exp({x.sql})"
     if fact.low >= EXP_LOW and fact.high <= EXP_HIGH:
         return Value(exp, Kind.FLOAT, Form.ATOM)
+    if fact.high <= EXP_HIGH:
+        return Value(f"exp({strict('larger', x.sql, EXP_LOW)})", Kind.FLOAT, Form.ATOM)
     low = [] if fact.low >= EXP_LOW else [(f"{x.operand} < {number(EXP_LOW)}", ZERO)]
-    if fact.high <= EXP_HIGH and not x.null:
-        return Value(case(low, exp), Kind.FLOAT, Form.ATOM)
     within = f"{x.operand} <= {number(EXP_HIGH)}"
     return _branches(*low, (within, exp), (f"{x.operand} > {number(EXP_HIGH)}", INFINITY))
 

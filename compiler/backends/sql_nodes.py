@@ -39,10 +39,12 @@ from .sql_text import (
     divided,
     double,
     flushed,
+    grain_of,
     integer,
     is_missing,
     member,
     plus,
+    strict,
     text,
     times,
     without_nan,
@@ -51,6 +53,9 @@ from .sql_trees import trees
 
 SUM_TERMS = 200
 """Terms of a linear model in one left-deep sum; more are added up in groups, as PostgreSQL recurses into sums."""
+LIFTED_TERMS = 3
+"""From so many terms on that could underflow, each is only lifted off 0, (x + c) * w, and the sum is flushed instead. c
+is so small that it is lost in any x above 1e-280."""
 SOFTMAX_HIGH = 690.0
 """exp of this is 1e299, of which a thousand million can be added up."""
 
@@ -220,15 +225,28 @@ def _reduce(node: ir.Reduce, ref: Ref, scope: Scope) -> Value:
 def _affine(node: ir.Affine, ref: Ref, scope: Scope) -> Value:
     weights, bias = node.weights[ref.column], float(node.bias[ref.column])
     terms = [constant(bias)] if bias or not weights.any() else []
+    tiny = [scope.fact(source).tiny for source in node.inputs]
+    grains = [grain_of(least, weight) for least, weight in zip(tiny, weights.tolist(), strict=True)]
+    lifted = np.count_nonzero(grains) >= LIFTED_TERMS
     for j in np.flatnonzero(weights):
-        source = node.inputs[j]
-        terms.append(times(scope[source], scope.fact(source).tiny, float(weights[j])))
+        value, least = scope[node.inputs[j]], tiny[j]
+        if lifted and grains[j]:
+            value, least = plus(value, grains[j]), math.inf
+        terms.append(times(value, least, float(weights[j])))
     null, nan = any(t.null for t in terms), any(t.nan for t in terms)
     if len(terms) == 1:
         return terms[0]
     groups = [_sum(terms[i : i + SUM_TERMS]) for i in range(0, len(terms), SUM_TERMS)]
     sql = groups[0] if len(groups) == 1 else "\n+ ".join(f"({group})" for group in groups)
+    if lifted:
+        grain = number(_grain_of_sum(float(np.abs(weights) @ grains)))
+        sql = f"{sql}\n+ {grain}\n- {grain}"
     return Value(sql, Kind.FLOAT, null=null, nan=nan)
+
+
+def _grain_of_sum(lifts: float) -> float:
+    """What to add to a sum and subtract again, so that nothing is left of `lifts` in a sum that would be 0."""
+    return float(f"1e{math.ceil(math.log10(lifts * 2.0**55))}")
 
 
 def _sum(terms: Sequence[Value]) -> str:
@@ -249,7 +267,7 @@ def _sigmoid(node: ir.Sigmoid, ref: Ref, scope: Scope) -> Value:
     exponent = f"- {value.operand}"
     fact = scope.fact(source)
     if fact.low < -EXP_HIGH or fact.high > -EXP_LOW:
-        exponent = f"least(greatest({exponent}, {number(EXP_LOW)}), {number(-EXP_LOW)})"
+        exponent = strict("smaller", strict("larger", exponent, EXP_LOW), -EXP_LOW)
     return Value(f"{number(1.0)} / ({number(1.0)} + exp({exponent}))", Kind.FLOAT)
 
 

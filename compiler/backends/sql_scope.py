@@ -32,7 +32,8 @@ class Scope:
     """One rendering of a program.
 
     With `variables` the text is a plpgsql block: values that are read more than once become variables, in the order of
-    evaluation. Without, it is one expression, and they are repeated; `limit` bounds its length.
+    evaluation. Without, it is one expression, and they are repeated; `limit` bounds its length. `carrier` is a column
+    that is NULL where a guard of it refuses the row, and makes the result NULL.
     """
 
     program: ir.Program
@@ -41,6 +42,7 @@ class Scope:
     uses: Counter[Ref]
     variables: bool
     limit: int = sys.maxsize
+    carrier: Ref | None = None
     values: dict[Ref, Value] = field(default_factory=dict)
     declared: list[str] = field(default_factory=list)
     statements: list[str] = field(default_factory=list)

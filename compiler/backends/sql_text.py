@@ -308,14 +308,44 @@ def flushed(value: Value, tiny: float, factor: float) -> Value:
     not 0 rounds to 0. x + c - c is a multiple of half a unit in c's last place; it is x itself for every x above
     2^54 c, and differs from x by half of that unit at most below. c is as small as the factor allows, about 1e-305.
     """
+    grain = grain_of(tiny, factor)
+    if not grain:
+        return value
+    c = number(grain)
+    return replace(value, sql=f"{value.operand} + {c} - {c}", form=Form.COMPOUND)
+
+
+def grain_of(tiny: float, factor: float) -> float:
+    """The number that `flushed` adds; 0 where nothing can underflow."""
     magnitude = abs(factor)
     if tiny * magnitude >= UNDERFLOW or magnitude >= 1 or magnitude == 0:
-        return value
+        return 0.0
     exponent = math.ceil(math.log10(UNDERFLOW * 2.0**53) - math.log10(magnitude))
     while math.ulp(10.0**exponent) / 2 * magnitude < UNDERFLOW:
         exponent += 1
-    c = number(float(f"1e{exponent}"))
-    return replace(value, sql=f"{value.operand} + {c} - {c}", form=Form.COMPOUND)
+    return float(f"1e{exponent}")
+
+
+def strict(function: str, sql: str, bound: float) -> str:
+    """The `larger` or `smaller` one of a double and a bound, NULL for NULL, where GREATEST and LEAST would skip it.
+
+    These are the functions behind max() and min(). To them, too, NaN is the largest number.
+    """
+    return f"float8{function}({sql}, {number(bound)})"
+
+
+def refusing(value: Value, low: float, high: float) -> Value:
+    """The double, or NULL unless it lies in [low, high]; its text, which may be a whole model, is there only once."""
+    if (low, high) == (-math.inf, math.inf):
+        return replace(without_nan(value), null=False)
+    below, above = math.nextafter(low, -math.inf), math.nextafter(high, math.inf)
+    sql = "\n  " + indent(value.sql) + "\n" if "\n" in value.sql else value.sql
+    if below > -math.inf:
+        sql = strict("larger", sql, below)
+    if above < math.inf or value.nan:
+        sql = strict("smaller", sql, above)
+    sql = f"nullif(nullif({sql}, {number(above)}), {number(below)})"
+    return replace(value, sql=sql, form=Form.ATOM, null=False, nan=False)
 
 
 def times(value: Value, tiny: float, factor: float) -> Value:

@@ -13,6 +13,7 @@ from pgscore.compiler.artifact import OnnxGraph, Parameter, SqlType, Strategy
 from pgscore.compiler.build import build, default_parameters
 from pgscore.compiler.frontends import to_program
 from pgscore.compiler.ir import Method, ModelKind, Output
+from pgscore.compiler.strategy import MAX_PLANNING, measure
 from pgscore.errors import SignatureError, UnsupportedError
 from tests.support.models import all_examples
 from tests.support.programs import N, T, block, inputs, program
@@ -118,6 +119,26 @@ def test_the_main_function_may_be_sql_where_another_is_plpgsql() -> None:
     languages = {f.suffix: f.language for f in artifact.functions}
     assert languages == {"": "sql", "label": "sql", "proba": "plpgsql"}
     assert artifact.strategy is Strategy.SQL
+
+
+def test_a_body_that_takes_long_to_plan_is_not_inlined() -> None:
+    """The largest of n scores of 8 columns: each score is written twice, 60 of them are 60,000 characters."""
+    languages, reasons = [], []
+    for n in (40, 60):
+        p = program(
+            [N] * 8,
+            ir.Check(inputs(8), -9.0, 9.0),
+            ir.Affine(block(8, 8), np.random.default_rng(0).normal(size=(n, 8)), np.zeros(n)),
+            ir.ArgMax(block(9, n)),
+            outputs=(Output(Method.PREDICT, block(10, 1), tuple(range(n))),),
+            kind=ModelKind.MULTICLASS_CLASSIFIER,
+        )
+        assert measure(p).planning < MAX_PLANNING
+        artifact = build(p, default_parameters(p), available=frozenset({Strategy.SQL, Strategy.PLPGSQL}))
+        languages.append(artifact.functions[0].language)
+        reasons.append(artifact.reason)
+    assert languages == ["sql", "plpgsql"]
+    assert "2.0 ms of planning a query" in reasons[0]
 
 
 def deep(layers: int) -> ir.Program:

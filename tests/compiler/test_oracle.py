@@ -286,10 +286,15 @@ def test_a_huge_number_may_have_a_label_and_no_probability() -> None:
 
 
 def test_sql_refuses_a_little_before_the_end_of_the_doubles() -> None:
-    """1e300 times 1e8 is a double; SQL's limit of a sum of two is half of it, whatever the other term."""
-    model = LinearRegression().fit(np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 5.0]]), np.array([0.0, 1.0, 9.0]))
-    model.coef_ = np.array([1e8, 1.0])
-    types, function = parameters(x0=SqlType.DOUBLE, x1=SqlType.DOUBLE), functions(PREDICT)
+    """1e300 times 1e8 is a double; SQL's limit of a sum of two is half of it, whatever the other term.
+
+    A column that two sums read has the limit itself; of one sum the limit is its own.
+    """
+    targets = np.array([[0.0, 1.0], [1.0, 0.0], [9.0, 2.0]])
+    model = LinearRegression().fit(np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 5.0]]), targets)
+    model.coef_ = np.array([[1e8, 1.0], [1e8, 2.0]])
+    types = parameters(x0=SqlType.DOUBLE, x1=SqlType.DOUBLE)
+    function = functions(("", "predict(X)", "double precision[]"))
     rows = {"x0": [1.0, 1e300, 1e290], "x1": [1.0, 1.0, 1.0]}
     assert [a is None for a in Oracle(model, types, function).answers(rows)[""]] == [False, False, False]
     assert [a is None for a in Oracle(model, types, function, Strategy.ONNX).answers(rows)[""]] == [False] * 3

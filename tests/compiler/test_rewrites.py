@@ -164,6 +164,37 @@ def test_folding_that_would_lose_digits_is_left_alone() -> None:
     assert ir.Standardize in kinds(rewrites.fold_scalers(p))
 
 
+def sums(inner: int, outer: int) -> Program:
+    """`inner` sums of four columns, and `outer` sums of these and of the first column itself."""
+    rng = np.random.default_rng(0)
+    return program(
+        [N] * 4,
+        ir.Affine(inputs(4), rng.normal(size=(inner, 4)), rng.normal(size=inner)),
+        ir.Affine((*block(4, inner), Ref(0, 0)), rng.normal(size=(outer, inner + 1)), rng.normal(size=outer)),
+    )
+
+
+@pytest.mark.parametrize(("inner", "outer", "folds"), [(3, 1, True), (3, 2, True), (1, 2, False), (1, 5, False)])
+def test_a_sum_of_sums_becomes_one_where_that_has_no_more_terms(inner: int, outer: int, folds: bool) -> None:
+    p = sums(inner, outer)
+    folded = rewrites.prune(rewrites.fold_sums(p))
+    assert kinds(folded).count(ir.Affine) == (1 if folds else 2)
+    assert_equal_answers(p, folded, 1e-12)
+
+
+def test_a_mean_of_sums_has_the_terms_of_one() -> None:
+    p = sums(10, 1)
+    (affine,) = (node for node in rewrites.prune(rewrites.fold_sums(p)).nodes if isinstance(node, ir.Affine))
+    assert affine.inputs == inputs(4)
+
+
+def test_a_sum_of_sums_that_would_lose_digits_or_overflow_is_left_alone() -> None:
+    for first, second in ((1e-200, 1e-120), (1e200, 1e200)):
+        inner = ir.Affine(inputs(1), np.array([[first]]), np.ones(1))
+        p = program([N], inner, ir.Affine(block(1, 1), np.array([[second]]), np.ones(1)))
+        assert kinds(rewrites.prune(rewrites.fold_sums(p))).count(ir.Affine) == 2
+
+
 @pytest.mark.parametrize("missing", [math.nan, 3.0, -1.0])
 @pytest.mark.parametrize("group", [(0.0,), (0.0, -1.0)])
 def test_one_hot_columns_become_one_lookup(missing: float, group: tuple[float, ...]) -> None:

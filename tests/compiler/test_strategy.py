@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pgscore.compiler import ir
 from pgscore.compiler.artifact import Strategy
-from pgscore.compiler.strategy import Size, choose, measure
+from pgscore.compiler.strategy import INLINE_CHARACTERS, MAX_PLANNING, Size, choose, measure
 from pgscore.errors import UnsupportedError
 from tests.support import programs
 from tests.support.programs import N, block, inputs, program
@@ -44,6 +46,14 @@ def test_the_reason_says_when_it_is_second_best() -> None:
     assert "the best of what is available" not in choose(FOREST, EVERYTHING)[1]
 
 
+def test_a_long_body_is_not_inlined_however_few_its_operations() -> None:
+    at_most = replace(LINEAR, characters=INLINE_CHARACTERS)
+    assert at_most.planning == pytest.approx(MAX_PLANNING)
+    assert "2.5 ms of planning" in choose(at_most, EVERYTHING)[1]
+    longer = replace(LINEAR, characters=INLINE_CHARACTERS + 1000)
+    assert choose(longer, EVERYTHING)[0] is Strategy.PLPGSQL
+
+
 def test_nothing_available_is_an_error() -> None:
     with pytest.raises(UnsupportedError, match="no strategy"):
         choose(LINEAR, frozenset())
@@ -56,6 +66,13 @@ def test_the_size_counts_splits_and_the_steps_of_a_row() -> None:
         [N, N], ir.Affine(inputs(2), np.array([[1.0, 0.0], [2.0, 3.0]]), np.zeros(2)), ir.ArgMax(block(2, 2))
     )
     assert measure(linear) == Size(operations=4, splits=0, steps=0)
+
+
+def test_what_no_result_reads_has_no_size() -> None:
+    """A check of it stays in the program, and mostly always holds."""
+    affine = ir.Affine(inputs(2), np.array([[1.0, 2.0]]), np.zeros(1))
+    p = program([N, N], affine, ir.Check(block(2, 1), -ir.FINITE, ir.FINITE), ir.Step(inputs(2)))
+    assert measure(p).operations == 2
 
 
 def test_categories_cost_planning_but_are_searched() -> None:

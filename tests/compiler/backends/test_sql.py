@@ -201,18 +201,15 @@ def test_a_logistic_regression_reads_like_its_formula() -> None:
     assert (
         body.render(["tenure", "plan"].__getitem__)
         == """\
-CASE
-  WHEN tenure IS NOT NULL
-  THEN '1.0'::float8 / ('1.0'::float8 + exp(least(greatest(- (
-    '0.693'::float8
-    + tenure::float8 * '0.12'::float8
-    + CASE plan
-      WHEN 'basic' THEN '-0.5'::float8
-      WHEN 'it''s' THEN '1.25'::float8
-      ELSE '0.0'::float8
-    END
-  ), '-708.0'::float8), '708.0'::float8)))
-END"""
+'1.0'::float8 / ('1.0'::float8 + exp(float8smaller(float8larger(- (
+  '0.693'::float8
+  + tenure::float8 * '0.12'::float8
+  + CASE plan
+    WHEN 'basic' THEN '-0.5'::float8
+    WHEN 'it''s' THEN '1.25'::float8
+    ELSE '0.0'::float8
+  END
+), '-708.0'::float8), '708.0'::float8)))"""
     )
 
 

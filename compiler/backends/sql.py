@@ -156,7 +156,7 @@ def _guarded_source(program: ir.Program, facts: Facts, ref: Ref) -> Ref | None:
                 ref = only
             case _:
                 return None
-    return None if _all_of(facts.computed[ref]).missing else ref
+    return None if _all_of(facts.computed[ref]).missing and facts.of[ref].missing else ref
 
 
 def _input_guards(scope: Scope) -> list[str]:

@@ -342,9 +342,7 @@ def refusing(value: Value, low: float, high: float) -> Value:
     sql = "\n  " + indent(value.sql) + "\n" if "\n" in value.sql else value.sql
     if below > -math.inf:
         sql = strict("larger", sql, below)
-    if above < math.inf or value.nan:
-        sql = strict("smaller", sql, above)
-    sql = f"nullif(nullif({sql}, {number(above)}), {number(below)})"
+    sql = f"nullif(nullif({strict('smaller', sql, above)}, {number(above)}), {number(below)})"
     return replace(value, sql=sql, form=Form.ATOM, null=False, nan=False)
 
 

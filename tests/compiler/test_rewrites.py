@@ -174,7 +174,7 @@ def sums(inner: int, outer: int) -> Program:
     )
 
 
-@pytest.mark.parametrize(("inner", "outer", "folds"), [(3, 1, True), (3, 2, True), (1, 2, False), (1, 5, False)])
+@pytest.mark.parametrize(("inner", "outer", "folds"), [(3, 1, True), (3, 2, True), (1, 5, False)])
 def test_a_sum_of_sums_becomes_one_where_that_has_no_more_terms(inner: int, outer: int, folds: bool) -> None:
     p = sums(inner, outer)
     folded = rewrites.prune(rewrites.fold_sums(p))

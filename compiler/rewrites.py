@@ -231,10 +231,14 @@ def _is_small(program: ir.Program, ref: Ref, small: frozenset[int]) -> bool:
 
 
 def fold_sums(program: ir.Program) -> ir.Program:
-    """A sum of sums becomes one sum where that has no more terms: a projection in front of a linear model, a mean."""
+    """A sum of sums becomes one sum where that has no more terms: a projection in front of a linear model, a mean.
+
+    Not in front of trees: a threshold asks for the very sum, where terms that cancel are equal to it by their order.
+    """
     rebuild = Rebuild(program)
+    compared = {ref.node for node in program.nodes if isinstance(node, ir.Trees) for ref in node.inputs}
     for position, node in enumerate(program.nodes):
-        if isinstance(node, ir.Affine):
+        if isinstance(node, ir.Affine) and position not in compared:
             rebuild.place(position, rebuild.add(_flat(rebuild, replace(node, inputs=rebuild.block(node.inputs)))))
         else:
             rebuild.copy(position)

@@ -117,9 +117,11 @@ def _walk(scope: Scope) -> Scope:
                 if ref == scope.carrier:
                     scope.set(ref, refusing(double(scope[ref]), guard.low, guard.high), "")
                 else:
-                    scope.require(" AND ".join(_guard(scope[ref], Fact(null=True, nan=True), guard)) or "TRUE")
+                    # Its fact, which the value was made from, says already what holds behind the guard.
+                    value = replace(scope[ref], null=scope[ref].null or not guard.missing)
+                    scope.require(" AND ".join(_guard(value, Fact(null=True, nan=True), guard)) or "TRUE")
                     if not guard.missing:
-                        scope.values[ref] = replace(scope[ref], null=False, nan=False)
+                        scope.values[ref] = replace(value, null=False, nan=False)
     return scope
 
 

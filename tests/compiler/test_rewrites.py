@@ -195,6 +195,18 @@ def test_a_sum_of_sums_that_would_lose_digits_or_overflow_is_left_alone() -> Non
         assert kinds(rewrites.prune(rewrites.fold_sums(p))).count(ir.Affine) == 2
 
 
+def test_a_sum_of_sums_that_trees_compare_is_left_alone() -> None:
+    """Terms that cancel leave another rest in another order, and a threshold may be that rest."""
+    inner = ir.Affine(inputs(2), np.array([[0.1, 0.2], [0.3, -0.2]]), np.zeros(2))
+    p = program(
+        [N, N],
+        inner,
+        ir.Affine(block(2, 2), np.ones((2, 2)), np.zeros(2)),
+        ir.Trees(block(3, 2), forest(), np.zeros(2)),
+    )
+    assert kinds(rewrites.prune(rewrites.fold_sums(p))).count(ir.Affine) == 2
+
+
 @pytest.mark.parametrize("missing", [math.nan, 3.0, -1.0])
 @pytest.mark.parametrize("group", [(0.0,), (0.0, -1.0)])
 def test_one_hot_columns_become_one_lookup(missing: float, group: tuple[float, ...]) -> None:

@@ -127,6 +127,9 @@ BEGIN
         string_agg(format('k%s %s', k.n, format_type(a.atttypid, -1)), ', ' ORDER BY k.n) AS scalars,
         string_agg('k' || k.n, ', ' ORDER BY k.n) AS names,
         string_agg(format('array_agg(r.k%s)', k.n), ', ' ORDER BY k.n) AS collected,
+        string_agg(format('array_agg(r.k%1$s) AS k%1$s', k.n), ', ' ORDER BY k.n) AS named,
+        string_agg('a.k' || k.n, ', ' ORDER BY k.n) AS of_a,
+        string_agg(format('a.k%1$s = b.k%1$s', k.n), ' AND ' ORDER BY k.n) AS equal,
         string_agg(format('ARRAY[r.k%s]', k.n), ', ' ORDER BY k.n) AS single,
         string_agg(format('ALTER k%s SET STORAGE EXTERNAL', k.n), ', ' ORDER BY k.n) AS storage,
         string_agg(format('n.%I AS k%s', k.name, k.n), ', ' ORDER BY k.n) AS new,
@@ -250,27 +253,25 @@ BEGIN
         SELECT format('INSERT INTO %s (%s) SELECT %s FROM (%s) AS r;', queue, keys.names, keys.single, c.rows)
     ) AS apart (statement);
     IF joined IS NOT NULL AND keys.fixed AND plain <> '{}' THEN
-        -- To carry all columns through the join is most of the work, and a bulk update mostly changes one of them in all
-        -- rows. Where the first rows say so, that one alone is compared; if some row has it unchanged, nothing is queued yet.
+        -- To join old and new rows is most of the work, and a bulk update mostly changes one column in all rows. Where the
+        -- first rows say so, all keys are queued, and no row is compared: one too many costs the run, which finds its
+        -- score as it was, and not the writer. Unless the keys themselves changed: the old ones count then, too.
         bulk := format(
             $bulk$
-        IF n_new = 1000 THEN
-            SELECT CASE %1$s END INTO telling
-            FROM (SELECT * FROM pgscore_old LIMIT 100) AS o
-            JOIN (SELECT * FROM pgscore_new LIMIT 100) AS n ON %2$s;
-            IF telling IS NOT NULL THEN
-                EXECUTE concat(%3$L, telling, %4$L);
-                GET DIAGNOSTICS queued = ROW_COUNT;
-                IF queued > 0 THEN
-                    RETURN NULL;
-                END IF;
+        IF n_new = 1000 AND (
+            SELECT %1$s FROM (SELECT * FROM pgscore_old LIMIT 100) AS o JOIN (SELECT * FROM pgscore_new LIMIT 100) AS n ON %2$s
+        ) THEN
+            INSERT INTO %3$s (changes, %4$s)
+            SELECT a.changes, %5$s
+            FROM (SELECT count(*) AS changes, %6$s FROM (SELECT %7$s FROM pgscore_new AS n LIMIT %8$s) AS r) AS a
+            CROSS JOIN (SELECT %6$s FROM (SELECT %9$s FROM pgscore_old AS o LIMIT %8$s) AS r) AS b
+            WHERE a.changes < %8$s AND %10$s;
+            IF FOUND THEN
+                RETURN NULL;
             END IF;
         END IF;$bulk$,
-            (SELECT string_agg(format('WHEN bool_and(%1$s) THEN %1$L', format('o.%1$I IS DISTINCT FROM n.%1$I', c)), ' ')
-             FROM unnest(plain) AS c),
-            keys.same,
-            format('%sSELECT %s, %s OR ', collect, keys.either, keys.differ),
-            format(' AS changed FROM %s LIMIT %s) AS r HAVING bool_and(r.changed) AND count(*) < %2$s', joined, most));
+            (SELECT string_agg(format('bool_and(o.%1$I IS DISTINCT FROM n.%1$I)', c), ' OR ') FROM unnest(plain) AS c),
+            keys.same, queue, keys.names, keys.of_a, keys.named, keys.new, most, keys.old, keys.equal);
     END IF;
     IF joined IS NOT NULL THEN
         -- One row, as most statements have, needs no join by hash.
@@ -299,7 +300,6 @@ AS %2$L$make$,
 DECLARE
     safe boolean;
     n_new bigint;
-    telling text;
     queued bigint;
 BEGIN
     BEGIN

@@ -2,7 +2,7 @@
 
 The libraries follow the indices in a file without a look; `read` compiles the model before anything predicts, which
 proves each of them. LightGBM and XGBoost do so while they read, up to the end of the process: that LightGBM's text and
-XGBoost's JSON or UBJSON are whole is checked before.
+XGBoost's JSON or UBJSON are whole, and their lists as long as they say, is checked before.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 
 from pgscore.errors import UnsupportedError
 
-from . import ubjson
+from . import ubjson, xgboost_file
 from .frontends import to_program
 from .frontends.lightgbm import check
 from .frontends.parts import parts
@@ -131,10 +131,8 @@ def _lists(block: bytes) -> dict[bytes, list[bytes]]:
 def _xgboost(content: bytes) -> Any:
     """What XGBoost's scikit-learn wrapper wrote is a wrapper again, with its labels 0, 1, …"""
     xgboost = importlib.import_module("xgboost")
-    if content.startswith(b"{L"):
-        ubjson.check(content)
-    else:
-        json.loads(content)
+    is_json = not content.startswith(b"{L")
+    xgboost_file.check(json.loads(content, object_pairs_hook=_named_once) if is_json else ubjson.read(content))
     booster = xgboost.Booster()
     booster.load_model(bytearray(content))
     wrote = json.loads(booster.attr("scikit_learn") or "{}").get("_estimator_type")
@@ -144,6 +142,13 @@ def _xgboost(content: bytes) -> Any:
     estimator = wrapper[wrote]()
     estimator.load_model(bytearray(content))
     return estimator
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON. Of two values of one name the library might take another than we look at."""
+    if len(found := dict(pairs)) < len(pairs):
+        raise ValueError("it is damaged or made to do harm: a name in it comes twice")
+    return found
 
 
 def _catboost_is_sound(model: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import re
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 import catboost
 import lightgbm
 import numpy as np
+import pandas as pd
 import pytest
 import xgboost
 from skops import io as skops_io
@@ -137,8 +139,85 @@ def test_indices_of_xgboost_are_checked_before_it_follows_them(tmp_path: Path, n
     model = json.loads(path.read_text())
     model["learner"]["gradient_booster"]["model"]["trees"][0][name][0] = index
     path.write_text(json.dumps(model))
-    with pytest.raises(ModelFileError, match="lies outside"):
+    with pytest.raises(ModelFileError, match=r"lies outside|a child of tree 0 does not fit its lists"):
         load_model(path)
+
+
+_CATEGORIES = xgboost.XGBRegressor(n_estimators=3, max_depth=3, enable_categorical=True, max_cat_to_onehot=1)
+_OF_TREE: dict[str, Callable[[Any], Any]] = {
+    "two numbers in a leaf": lambda tree: tree["tree_param"].update(size_leaf_vector="2"),
+    "no number in a leaf": lambda tree: tree["tree_param"].update(size_leaf_vector="-1"),
+    "a set beyond the categories": lambda tree: tree["categories_segments"].__setitem__(0, 10**6),
+    "a set before the categories": lambda tree: tree["categories_segments"].__setitem__(-1, -1),
+    "sets without a start": lambda tree: tree["categories_segments"].clear(),
+    "a set of too many": lambda tree: tree["categories_sizes"].__setitem__(0, 10**6),
+    "sets without a size": lambda tree: tree["categories_sizes"].clear(),
+    "a set of another split": lambda tree: tree["categories_nodes"].__setitem__(-1, 10**6),
+    "a category below 0": lambda tree: tree["categories"].__setitem__(-1, -7),
+    "a leaf with a set": lambda tree: tree["split_type"].__setitem__(-1, 1),
+    "another tree's place": lambda tree: tree.update(id=1),
+    "a leaf without a parent": lambda tree: tree["parents"].__setitem__(-1, -1),
+}
+_IN_UBJSON = {
+    "two numbers in a leaf": (rb"(size_leaf_vectorSL\0{7}\x01)1", rb"\g<1>2"),
+    "a set beyond the categories": (rb"(categories_segments\[\$L#L\0{7}[^\0])\0\0", b"\\g<1>\0\1"),
+}
+_LOAD_EACH = """
+import os, resource, sys
+from pathlib import Path
+from pgscore.compiler.load import load_model
+from pgscore.errors import ModelFileError
+import xgboost
+
+for path in sys.argv[1:]:
+    child = os.fork()
+    if not child:
+        resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+        try:
+            load_model(Path(path))
+        except ModelFileError:
+            os._exit(1)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_lists_of_xgboost_are_checked_before_it_follows_them(tmp_path: Path) -> None:
+    """Loading it would end the process, so another one does."""
+    names = np.random.default_rng(0).choice(list("uvwxyz"), 300)
+    frame = pd.DataFrame({"a": np.arange(300.0) % 7, "k": pd.Categorical(names)})
+    _CATEGORIES.fit(frame, frame.a + (frame.k.cat.codes % 2) * 10)
+    text, binary = (bytes(_CATEGORIES.get_booster().save_raw(form)) for form in ("json", "ubj"))
+    files = {"sound": text, "sound, UBJSON": binary}
+    for what, damage in _OF_TREE.items():
+        model = json.loads(text)
+        damage(model["learner"]["gradient_booster"]["model"]["trees"][0])
+        files[what] = json.dumps(model).encode()
+    model = json.loads(text)
+    model["learner"]["learner_model_param"]["num_target"] = "-1"
+    files["no target"] = json.dumps(model).encode()
+    files["a name twice"] = text.replace(b'"size_leaf_vector":"1"', b'"size_leaf_vector":"2","size_leaf_vector":"1"', 1)
+    for what, (pattern, replacement) in _IN_UBJSON.items():
+        files[f"{what}, UBJSON"] = re.sub(pattern, replacement, binary, count=1)
+        assert files[f"{what}, UBJSON"] != binary
+    for what, content in files.items():
+        (tmp_path / what).write_bytes(content)
+    done = subprocess.run(
+        [sys.executable, "-c", _LOAD_EACH, *(tmp_path / what for what in files)],
+        capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    refused = {what: int(code) for what, code in zip(files, done.stdout.split(), strict=True)}
+    assert refused == {what: int(not what.startswith("sound")) for what in files}
+
+
+def test_a_pruned_tree_of_xgboost_is_sound(tmp_path: Path) -> None:
+    """Nodes that pruning took away stay in its lists."""
+    path = tmp_path / "model.json"
+    options = {"tree_method": "exact", "gamma": 5.0, "max_depth": 6}
+    xgboost.train(options, xgboost.DMatrix(X, label=Y), 3).save_model(path)
+    tree = json.loads(path.read_text())["learner"]["gradient_booster"]["model"]["trees"][0]
+    assert int(tree["tree_param"]["num_deleted"]) > 0
+    assert_parity(load_model(path).estimator, ROWS)
 
 
 def _far_split(model: Any) -> None:

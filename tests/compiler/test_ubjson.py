@@ -1,6 +1,9 @@
-"""What the check of a UBJSON document takes and refuses."""
+"""UBJSON documents, read and refused."""
 
 from __future__ import annotations
+
+import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,32 +19,46 @@ def model() -> bytes:
     return bytes(trained.get_booster().save_raw("ubj"))
 
 
+def plain(value: Any) -> Any:
+    """With floats as XGBoost keeps them."""
+    if isinstance(value, dict):
+        return {name: plain(inner) for name, inner in value.items()}
+    if isinstance(value, (list, np.ndarray)):
+        return [plain(inner) for inner in value]
+    return float(np.float32(value)) if isinstance(value, (float, int, np.number)) else value
+
+
+def test_it_reads_what_the_json_says() -> None:
+    booster = xgboost.Booster(model_file=bytearray(model()))
+    assert plain(ubjson.read(model())) == plain(json.loads(bytes(booster.save_raw("json"))))
+
+
 def test_a_model_is_whole_and_no_part_of_it_is() -> None:
     content = model()
-    ubjson.check(content)
+    ubjson.read(content)
     for end in range(len(content)):
         with pytest.raises(ValueError, match=r"cut off|no whole number|no UBJSON|how many"):
-            ubjson.check(content[:end])
+            ubjson.read(content[:end])
     with pytest.raises(ValueError, match="behind it"):
-        ubjson.check(content + b"{}")
+        ubjson.read(content + b"{}")
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "value"),
     [
-        b"[]",
-        b"{}",
-        b"[#i\x02i\x01i\x02",
-        b"[$d#i\x02" + bytes(8),
-        b"[[][]]",
-        b"[$[#i\x02]]",
-        b"{i\x01a[TFNZ]i\x01bSi\x02xy}",
-        b"[$S#i\x02i\x01ai\x01b",
-        b"{$i#i\x01i\x01a\x07",
+        (b"[]", []),
+        (b"{}", {}),
+        (b"[#i\x02i\x01I\xff\xfe", [1, -2]),
+        (b"[$d#i\x02" + bytes(8), [0.0, 0.0]),
+        (b"[[][CaU\xff]]", [[], ["a", 255]]),
+        (b"[$[#i\x02]]", [[], []]),
+        (b"{i\x01a[TFNZ]i\x01bSi\x02xy}", {"a": [True, False, None, None], "b": "xy"}),
+        (b"[$S#i\x02i\x01ai\x01b", ["a", "b"]),
+        (b"{$i#i\x01i\x01a\x07", {"a": 7}),
     ],
 )
-def test_whole(content: bytes) -> None:
-    ubjson.check(content)
+def test_whole(content: bytes, value: Any) -> None:
+    assert plain(ubjson.read(content)) == value
 
 
 @pytest.mark.parametrize(
@@ -56,8 +73,10 @@ def test_whole(content: bytes) -> None:
         b"Si\xffa",
         b"[#S",
         b"[" * 100_000,
+        b"[$Z#l\x7f\xff\xff\xff",
+        b"{i\x01ai\x01i\x01ai\x02}",
     ],
 )
 def test_not_whole(content: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        ubjson.check(content)
+        ubjson.read(content)

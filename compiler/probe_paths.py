@@ -72,11 +72,11 @@ def _rows(program: ir.Program, node: ir.Trees, forest: _Splits, at: int) -> Iter
     way: dict[str, float] = {}
     for feature, (least, most) in bounds.items():
         value = _between(least, most)
-        column, mapped = origin(program, node.inputs[feature], [] if value is None else [value])
+        column, mapped = origin(program, node.inputs[feature], np.array([] if value is None else [value]))
         if value is None or column is None:
             return
         way[program.columns[column].name] = float(mapped[len(mapped) // 2])
-    column, mapped = origin(program, node.inputs[own], inside)
+    column, mapped = origin(program, node.inputs[own], np.array(inside))
     if column is not None and program.columns[column].name not in way:
         yield from ({**way, program.columns[column].name: float(value)} for value in mapped)
 

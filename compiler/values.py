@@ -19,8 +19,9 @@ BoolArray = npt.NDArray[np.bool_]
 def frozen(
     values: npt.ArrayLike, dtype: npt.DTypeLike = np.float64, ndim: int | None = None
 ) -> npt.NDArray[np.generic]:
-    """A read-only contiguous copy of `values`; raises ValueError unless it has `ndim` dimensions."""
-    array = np.array(values, dtype=dtype, order="C", copy=True)
+    """A read-only contiguous copy of `values`, or what is one; raises ValueError unless it has `ndim` dimensions."""
+    is_frozen = isinstance(values, np.ndarray) and values.base is None and not values.flags.writeable
+    array = np.array(values, dtype=dtype, order="C", copy=None if is_frozen else True)
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"expected {ndim} dimensions, got {array.ndim}")
     array.flags.writeable = False

@@ -145,7 +145,7 @@ def _trees(node: ir.Trees, x: Values) -> Values:
             rows, nodes = np.flatnonzero(active), at[active]
             value = x[rows, forest.feature[nodes]]
             left = value <= forest.threshold[nodes]
-            for s in np.unique(forest.category_set[nodes]):
+            for s in np.unique(forest.category_set[nodes]) if sets else ():
                 if s >= 0:
                     here = forest.category_set[nodes] == s
                     left[here] = np.isin(value[here], sets[s])

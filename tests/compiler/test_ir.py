@@ -57,6 +57,16 @@ def test_an_array_given_to_a_node_can_change_without_changing_the_node() -> None
     assert node.fill[0] == 1
 
 
+def test_a_changed_copy_shares_the_other_arrays() -> None:
+    """A forest has millions of nodes, and rewrites change an array or two."""
+    forest = stump()
+    changed = dataclasses.replace(forest, missing_left=np.zeros(3, dtype=bool))
+    assert changed.value is forest.value
+    view = np.arange(3.0)[:]
+    view.flags.writeable = False
+    assert ir.Impute(FIRST * 3, view).fill is not view
+
+
 @pytest.mark.parametrize(
     "build",
     [

@@ -55,8 +55,6 @@ faults: $(VENV)/.dev
 bench: $(VENV)/.bench
 	scripts/debian-packages.sh
 	$(BIN)/python -m benchmarks
-	$(BIN)/python benchmarks/large.py
-	$(BIN)/python benchmarks/incremental.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build

@@ -109,7 +109,7 @@ def without_onnx(place: Place, subject: Subject) -> list[Case]:
 
 
 def with_onnx(place: Place, subject: Subject) -> list[Case]:
-    """Row by row, in batches, and without PostgreSQL."""
+    """Row by row, in batches, and without PostgreSQL; refreshed by one connection and by two."""
     name = f"{subject.slug}_onnx"
     artifact = _deployed(place, subject, name, Strategy.ONNX)
     features = f"score.{name}_v1_features({_passed(subject)})"
@@ -119,6 +119,7 @@ def with_onnx(place: Place, subject: Subject) -> list[Case]:
         _batches(f"score.{name}_v1_outputs", features, output),
         _alone(place, subject, artifact, features, output),
         _refresh(place, Strategy.ONNX, name),
+        _refresh(place, Strategy.ONNX, name, jobs=2),
     ]
 
 
@@ -188,11 +189,11 @@ def _alone(place: Place, subject: Subject, artifact: Artifact, features: str, ou
     return Loop("onnxruntime alone", run, len(rows))
 
 
-def _refresh(place: Place, strategy: Strategy, name: str) -> Job:
+def _refresh(place: Place, strategy: Strategy, name: str, *, jobs: int = 1) -> Job:
     """A refresh after a promote: every row of the target changes."""
 
     def target(table: str) -> str:
-        return f"{name}_of_{table}"
+        return f"{name}_by_{jobs}_of_{table}"
 
     def prepare(table: str) -> None:
         with contextlib.closing(place.connect()) as connection:
@@ -207,6 +208,7 @@ def _refresh(place: Place, strategy: Strategy, name: str) -> Job:
 
     def run(table: str) -> None:
         with contextlib.closing(place.connect()) as connection:
-            run_job(connection, target(table))
+            run_job(connection, target(table), jobs=jobs)
 
-    return Job(f"pgscore {strategy.value}, refresh", run, target, prepare)
+    option = f" --jobs {jobs}" if jobs > 1 else ""
+    return Job(f"pgscore {strategy.value}, refresh{option}", run, target, prepare)

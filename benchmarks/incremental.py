@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import psycopg2
-from rich.console import Console
 from sklearn.linear_model import LogisticRegression
 
-from pgscore import embedded
-from pgscore.cli.output import table
 from pgscore.compiler.load import LoadedModel
 from pgscore.procedures.deploy import deploy
-from pgscore.procedures.install import install, is_installed
+from pgscore.procedures.install import install
 from pgscore.procedures.refresh import create_job, run_job
+from tests.support import servers
+
+from .tables import Table, printed
 
 FEATURES = [f"f{index}" for index in range(20)]
 TABLES = ("plain", "watched", "bare")
@@ -34,24 +34,26 @@ TABLES = ("plain", "watched", "bare")
 
 def main() -> None:
     """Runs the benchmark and prints its tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.incremental", description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    with embedded.server() as dsn, contextlib.closing(psycopg2.connect(dsn)) as connection:
-        _load(connection, options.rows)
-        _runs(connection, options.rows, options.rounds)
-        _writers(connection, options.rows, options.rounds)
+    printed(*measured(options.rows, options.rounds))
+
+
+def measured(n_rows: int, n_rounds: int) -> list[Table]:
+    """Runs, and writers."""
+    with servers.embedded18() as server, contextlib.closing(psycopg2.connect(server.dsn())) as connection:
+        _load(connection, n_rows)
+        return [_runs(connection, n_rows, n_rounds), _writers(connection, n_rows, n_rounds)]
 
 
 def _load(connection: Any, n_rows: int) -> None:
     rng = np.random.default_rng(0)
-    if not is_installed(connection):
-        install(connection)
+    install(connection)
     columns = ", ".join(f"{name} float8" for name in FEATURES)
     with connection, connection.cursor() as cursor:
         for name in TABLES:
-            cursor.execute(f"DROP TABLE IF EXISTS {name}, {name}_scores CASCADE")
             cursor.execute(f"CREATE TABLE {name} (id bigint PRIMARY KEY, note integer, {columns})")
             cursor.execute(
                 f"INSERT INTO {name} SELECT i, 0{', random()' * len(FEATURES)} FROM generate_series(1, {n_rows}) AS i"  # noqa: S608
@@ -96,7 +98,7 @@ def _seconds(connection: Any, statement: str) -> float:
     return time.perf_counter() - start
 
 
-def _runs(connection: Any, n_rows: int, n_rounds: int) -> None:
+def _runs(connection: Any, n_rows: int, n_rounds: int) -> Table:
     hundredth = n_rows // 100
     rows = []
     for where, condition in (
@@ -121,7 +123,7 @@ def _runs(connection: Any, n_rows: int, n_rounds: int) -> None:
         rows.append([where, round(full), round(incremental), share, "3 %", round(bare), f"{bare / full * 100:.1f} %"])
     title = f"Runs where {hundredth:,} of {n_rows:,} rows changed, logistic regression, medians of {n_rounds}"
     columns = ["changed rows", "full, ms", "incremental, ms", "of full", "goal", "one UPDATE by key, ms", "of full"]
-    Console(highlight=False, width=120).print(table(columns, rows, title))
+    return Table(title, columns, rows)
 
 
 _BY_HAND = """
@@ -131,7 +133,7 @@ _BY_HAND = """
 """
 
 
-def _writers(connection: Any, n_rows: int, n_rounds: int) -> None:
+def _writers(connection: Any, n_rows: int, n_rounds: int) -> Table:
     n_bulk = n_rows // 10
     writes = {
         f"bulk update of {n_bulk:,} rows": "UPDATE {} SET f0 = random() WHERE id % 10 = {}",
@@ -161,7 +163,7 @@ def _writers(connection: Any, n_rows: int, n_rounds: int) -> None:
     rows.append(["single-row update", f"{plain:.0f} µs", f"{watched:.0f} µs", more, "50 µs", least])
     title = f"What writers pay, {n_rows:,} rows of {len(FEATURES)} doubles, medians"
     columns = ["write", "without triggers", "with", "more", "goal", "a trigger that does nothing"]
-    Console(highlight=False, width=120).print(table(columns, rows, title))
+    return Table(title, columns, rows)
 
 
 if __name__ == "__main__":

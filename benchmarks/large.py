@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 import psycopg2
 import skops.io
-from rich.console import Console
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import Ridge
@@ -28,8 +27,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import pgscore
-from pgscore import embedded
-from pgscore.cli.output import table
+from tests.support import servers
+
+from .tables import Table, printed
 
 N_ROWS = 100_000
 N_CATEGORIES = 10_000
@@ -38,6 +38,11 @@ FEATURES = [f"f{index}" for index in range(20)]
 
 def main() -> None:
     """Runs the benchmark and prints its table."""
+    printed(measured())
+
+
+def measured() -> Table:
+    """Each model's figures."""
     frame = _frame()
     models: dict[str, Callable[[], Any]] = {
         "categories": lambda: _categories(frame),
@@ -48,12 +53,12 @@ def main() -> None:
         "network_100": lambda: make_pipeline(StandardScaler(), MLPRegressor(hidden_layer_sizes=(100,), max_iter=20)),
     }
     rows = []
-    with embedded.server() as dsn, contextlib.closing(psycopg2.connect(dsn)) as connection:
+    with servers.embedded18() as server, contextlib.closing(psycopg2.connect(server.dsn())) as connection:
         _load(connection, frame)
         for name, make in models.items():
-            rows.append([name, *_measured(dsn, connection, frame, name, make())])
+            rows.append([name, *_measured(server.dsn(), connection, frame, name, make())])
     header = ["model", "strategy", "characters", "µs/row", "ms before the first row", "MB"]
-    Console(highlight=False).print(table(header, rows, f"{N_ROWS:,} rows, embedded server"))
+    return Table(f"Models that are large in one respect, {N_ROWS:,} rows, embedded server", header, rows)
 
 
 def _frame() -> pd.DataFrame:

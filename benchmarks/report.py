@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import platform
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from rich.console import Console
-
-from pgscore.cli.output import table
-
+from . import tables
 from .goals import Outcome, outcomes
 from .scaling import Line, plotted
 from .servers import Place
 from .suite import Figures
+from .tables import Table
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("numpy", "scikit-learn", "onnxruntime", "lightgbm", "adbc-driver-postgresql", "pyarrow")
@@ -48,6 +48,7 @@ class Report:
     sizes: dict[str, int] = field(default_factory=dict)
     rows: list[Line] = field(default_factory=list)
     trees: list[Line] = field(default_factory=list)
+    others: list[Table] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -58,42 +59,61 @@ class Report:
     @property
     def title(self) -> str:
         """What it was measured with."""
-        machine = f"{os.cpu_count()} cores, {self.place.name}, Python {platform.python_version()}"
+        machine = f"{_machine()}, {self.place.name}, Python {platform.python_version()}"
         packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
         clock = "time that passes" if self.place.postmaster is None else "processor time of client and server"
         return f"{machine}, {packages}; {clock}; the run took {self.seconds / 60:.0f} minutes"
 
+    @property
+    def tables(self) -> list[Table]:
+        """All there is: the goals and the figures first."""
+        return [
+            Table("", GOALS, _goals(self.goals)),
+            Table("", FIGURES, _figures(self)),
+            *self.others,
+            *(_scaling(line) for line in [*self.rows, *self.trees]),
+        ]
+
 
 def printed(report: Report) -> None:
-    """Prints the table and the goals."""
-    console = Console(highlight=False, width=170)
-    console.print(table(FIGURES, _figures(report), report.title))
+    """Prints the tables, and what is left out."""
+    print(report.title)
+    tables.printed(*report.tables)
     for line in report.left_out:
-        console.print(f"left out: {line}")
-    console.print(table(GOALS, _goals(report.goals)))
-    for lines in (report.rows, report.trees):
-        for line in lines:
-            console.print(table(*_line(line)))
+        print(f"left out: {line}")
 
 
 def written(report: Report, folder: Path) -> None:
-    """Writes the same as Markdown, and the figures as JSON."""
+    """Writes the same as Markdown and, in full digits, as JSON; draws the scaling."""
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [
-        "# Benchmarks\n",
-        f"`make bench`: {report.title}.\n",
-        _markdown(GOALS, _goals(report.goals)),
-        _markdown(FIGURES, _figures(report)),
-        NOTES,
-        *(f"- Left out: {line}." for line in report.left_out),
-        "",
-        *(_markdown(*_line(line)) for line in [*report.rows, *report.trees]),
-    ]
-    (folder / "table.md").write_text("\n".join(parts), "utf-8")
+    goals, figures, *others = (one.markdown for one in report.tables)
+    left_out = [f"- Left out: {line}." for line in report.left_out]
+    parts = ["# Benchmarks\n", f"`make bench`: {report.title}.\n", goals, figures, NOTES, *left_out, "", *others]
     if report.rows:
         plotted(report.rows, report.trees, folder / "scaling.png")
-    content = {"title": report.title, "figures": [dataclasses.asdict(figures) for figures in report.figures]}
-    (folder / "figures.json").write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+        parts.append("![Time against rows and against trees](scaling.png)\n")
+    (folder / "table.md").write_text("\n".join(parts), "utf-8")
+    content = {
+        "title": report.title,
+        "goals": [{**dataclasses.asdict(goal), "reached": goal.reached} for goal in report.goals],
+        "figures": [dataclasses.asdict(figures) for figures in report.figures],
+        "tables": [dataclasses.asdict(table) for table in report.others],
+        "rows": [dataclasses.asdict(line) for line in report.rows],
+        "trees": [dataclasses.asdict(line) for line in report.trees],
+        "left out": report.left_out,
+    }
+    (folder / "figures.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _machine() -> str:
+    """The processor and the memory, as far as Linux tells."""
+    found = [f"{os.cpu_count()} cores"]
+    with contextlib.suppress(OSError):
+        model = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text("utf-8"), re.MULTILINE)
+        found += [" ".join(model[1].split())] if model else []
+        memory = re.search(r"^MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text("utf-8"))
+        found += [f"{int(memory[1]) / 2**20:.0f} GB"] if memory else []
+    return ", ".join(found)
 
 
 def _figures(report: Report) -> list[list[object]]:
@@ -132,16 +152,6 @@ def _goals(goals: Iterable[Outcome]) -> list[list[object]]:
     ]
 
 
-def _line(line: Line) -> tuple[list[str], list[list[object]]]:
-    return [line.name, *(f"{size:,}" for size in line.sizes)], [["seconds", *(f"{s:.3g}" for s in line.seconds)]]
-
-
-def _markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [list(header), ["---"] * len(header), *([_text(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
-
-
-def _text(cell: object) -> str:
-    if cell is None:
-        return ""
-    return f"{cell:,}" if isinstance(cell, int) else str(cell)
+def _scaling(line: Line) -> Table:
+    cells = [f"{seconds:.3g}" for seconds in line.seconds]
+    return Table("", [line.name, *(f"{size:,}" for size in line.sizes)], [["seconds", *cells]])

@@ -7,19 +7,22 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psycopg2
+from psycopg2.extensions import make_dsn
 
 from pgscore.procedures.connection import connect
 from pgscore.procedures.install import install
 from pgscore.procedures.runtime_install import install_runtime
 from tests.support import servers
 
-# Vacuuming is done between measurements; a checkpoint may not fall into one.
-SETTINGS = ("shared_buffers = 2GB", "max_wal_size = 16GB", "autovacuum = off", "checkpoint_timeout = 1h")
+# Vacuuming is done between measurements, and so are checkpoints, behind which no log is kept: it may lie in memory.
+SETTINGS = (
+    "shared_buffers = 2GB", "max_wal_size = 16GB", "wal_recycle = off", "autovacuum = off", "checkpoint_timeout = 1h",
+)  # fmt: skip
 SESSION = "-c jit=off -c max_parallel_workers_per_gather=0 -c work_mem=64MB"
 """One core for each query, so that µs per row are of one core."""
 
@@ -61,6 +64,19 @@ class Place:
             connection.autocommit = True
             connection.cursor().execute(statement)
 
+    def database(self, name: str, *, plpython: bool) -> Place:
+        """A new database of the same server, with pgscore."""
+        self.alone(f"CREATE DATABASE {name}")
+        made = replace(self, dsn=make_dsn(self.dsn, dbname=name), plpython=plpython)
+        made.install()
+        return made
+
+    def install(self) -> None:
+        """Installs pgscore."""
+        runtime = install_runtime(self.folder / "runtime").folder if self.plpython else None
+        with contextlib.closing(connect(self.dsn)) as connection:
+            install(connection, plpython=self.plpython, runtime=runtime)
+
 
 def _processor_seconds(postmaster: int) -> float:
     """What the server's processes have computed: those that run, and those that have ended."""
@@ -84,7 +100,5 @@ def started(*, processor_time: bool) -> Iterator[Place]:
         server = stack.enter_context(servers.debian15(*SETTINGS) if plpython else servers.embedded18())
         postmaster = int((server.data / "postmaster.pid").read_text("ascii").split()[0]) if processor_time else None
         place = Place(server.dsn(), folder, plpython, f"PostgreSQL {server.major}", postmaster)
-        runtime = install_runtime(folder / "runtime").folder if plpython else None
-        with contextlib.closing(connect(place.dsn)) as connection:
-            install(connection, plpython=plpython, runtime=runtime)
+        place.install()
         yield place

@@ -27,14 +27,14 @@ class OtherAnswer(Exception):
 @dataclass(frozen=True)
 class Effort:
     """How much is measured: rows, rounds, repeats of one row, and how many seconds one run of a case may take;
-    and whether to go on to more rows and trees."""
+    and whether to go on to what is not of one model: more rows and trees, deploys, changes."""
 
     rows: int = 1_000_000
-    rounds: int = 5
+    rounds: int = 3
     repeats: int = 2000
     query_seconds: float = 3.0
-    job_seconds: float = 10.0
-    scaling: bool = True
+    job_seconds: float = 15.0
+    whole: bool = True
 
 
 @dataclass
@@ -123,15 +123,25 @@ class Runner:
         return case.run if isinstance(case, Loop) else lambda: case.run(table)
 
     def table(self, case: Case) -> str:
-        """The largest table that a run of the case gets through in the time it may take."""
+        """The largest table that a run of the case gets through in the time it may take, by what more rows took so far.
+
+        What a job does once, such as starting processes, may take longer than its first rows: it has two runs to tell.
+        """
         tables = list(self.subject.data.tables.items())
         limit = self.effort.job_seconds if isinstance(case, Job) else self.effort.query_seconds
+        fewer = None if isinstance(case, Job) else (0, 0.0)
         for (table, n_rows), (_, n_more) in itertools.pairwise(tables):
             self.before(case, table)
             self.run(case, table)()  # what a session does once is not what a row costs
-            self.before(case, table)
-            if isinstance(case, Loop) or self.place.seconds(self.run(case, table)) * n_more / n_rows > limit:
+            if isinstance(case, Loop):
                 return table
+            self.before(case, table)
+            took = self.place.seconds(self.run(case, table))
+            if fewer is not None:
+                per_row = max(0.0, took - fewer[1]) / (n_rows - fewer[0])
+                if took + per_row * (n_more - n_rows) > limit:
+                    return table
+            fewer = (n_rows, took)
         return tables[-1][0]
 
     def check(self, case: Case, table: str) -> int | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import scaling
+from benchmarks import deploying, scaling
 from benchmarks.__main__ import run
 from benchmarks.cases import ours
 from benchmarks.data import store, synthetic
@@ -20,12 +20,13 @@ from benchmarks.suite import Effort, OtherAnswer, Runner
 
 from .support.servers import Server
 
-TINY = Effort(rows=2000, rounds=1, repeats=3, query_seconds=0.05, job_seconds=0.2, scaling=False)
+TINY = Effort(rows=2000, rounds=1, repeats=3, query_seconds=0.05, job_seconds=0.2, whole=False)
 ALWAYS = {"scan", "naive ETL", "best ETL"}
 PLPYTHON = {
     "pgscore onnx",
     "pgscore onnx, batches",
     "pgscore onnx, refresh",
+    "pgscore onnx, refresh --jobs 2",
     "onnxruntime alone",
     "joblib in PL/Python",
     "joblib in PL/Python, batches",
@@ -61,6 +62,16 @@ def test_without_plpython(installed18: str, tmp_path: Path) -> None:
     found = run(Place(installed18, tmp_path, False, "PostgreSQL 18"), TINY, ["logistic"], tmp_path)
     assert {f.case for f in found.figures} >= ALWAYS | {"pgscore sql", "pgscore sql, refresh"}
     assert "ONNX and joblib in PL/Python" in found.left_out[0]
+
+
+def test_deploys(installed18: str, tmp_path: Path) -> None:
+    found = deploying.measured(Place(installed18, tmp_path, False, "PostgreSQL 18"), 500, 3, 2)
+    for forest, row in zip(deploying.FORESTS, found.rows, strict=True):
+        cells = dict(zip(found.header, row, strict=True))
+        assert (cells["forest"], cells["splits"], cells["PL/Python"], cells["reached"]) == (forest, 9, "no", "yes")
+        assert cells["answer"].startswith("sql (compile ")
+        assert cells["client MB"] > 50
+        assert cells["server process MB"] > 5
 
 
 def test_another_answer_is_no_result(installed18: str, tmp_path: Path) -> None:

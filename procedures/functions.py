@@ -60,6 +60,8 @@ class VersionPlan:
         binding, parameters = self.binding, self.artifact.parameters
         qualified = self._qualified(function.suffix, schema)
         says = f"{self.name} v{self.version}: {function.method} of {self.artifact.estimator}"
+        if self.artifact.where is not None:
+            says += f", for rows where {self.artifact.where}; NULL for others"
         by_row = f"r {binding.table}"
         if len(parameters) > MAX_ARGUMENTS:
             outputs = self._outputs("$1", schema)

@@ -1,7 +1,7 @@
 """Small pure functions Program -> Program that keep every answer and every refusal, and make better SQL.
 
-Each is held against the numpy backend in tests. None of them may move arithmetic across a tree's threshold: rounding
-would send rows the other way.
+Each is held against the numpy backend in tests. None of them may move arithmetic across a tree's threshold by formula:
+rounding would send rows the other way.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 
 from . import ir
-from .doubles import last
+from .doubles import last, last_of_each
 from .ir import Block, Ref
 
 MAX_CENTER = 1e3
@@ -56,7 +56,7 @@ def simplify(program: ir.Program, small: frozenset[int] = frozenset()) -> ir.Pro
     program = fold_scalers(program, small)
     program = fold_sums(program)
     program = one_hot_to_lookup(program)
-    program = impute_in_trees(program)
+    program = impute_in_trees(unscale_trees(program))
     return prune(program)
 
 
@@ -313,6 +313,53 @@ def _fits_table(program: ir.Program, one_hot: ir.Node) -> bool:
         return False
     others = {source.unknown, source.missing} - codes
     return others <= {float(c) for c in range(len(source.categories))}
+
+
+def unscale_trees(program: ir.Program) -> ir.Program:
+    """Trees behind a scaler read the column before it, with thresholds that decide every double alike.
+
+    Rounded arithmetic is monotonic, so there is one for each threshold, and bisection finds it. A row in which scaling
+    would overflow goes where the infinity would go.
+    """
+    rebuild = Rebuild(program)
+    for position, node in enumerate(program.nodes):
+        rebuild.copy(position)
+        if isinstance(node, ir.Trees):
+            unscaled = _unscaled(program, node)
+            rebuild.nodes[-1] = replace(unscaled, inputs=rebuild.block(unscaled.inputs))
+    return rebuild.finish()
+
+
+def _unscaled(program: ir.Program, trees: ir.Trees) -> ir.Trees:
+    forest = trees.forest
+    columns, thresholds = list(trees.inputs), np.array(forest.threshold)
+    for j in range(len(columns)):
+        here = forest.feature == j
+        while (forest.category_set[here] < 0).all():
+            node, column = program.nodes[columns[j].node], columns[j].column
+            before = _before(program, node, column, thresholds[here])
+            if before is None:
+                break
+            thresholds[here], columns[j] = before, node.inputs[column]
+    return replace(trees, inputs=tuple(columns), forest=replace(forest, threshold=thresholds))
+
+
+def _before(program: ir.Program, node: ir.Node, column: int, thresholds: ir.FloatArray) -> ir.FloatArray | None:
+    """The thresholds of the column that is scaled; None where the node is no growing scale of an input."""
+    scaled: Callable[[ir.FloatArray], ir.FloatArray]
+    match node:
+        case ir.Standardize() if node.scale[column] > 0:
+            scaled = lambda x: (x - node.center[column]) / node.scale[column]  # noqa: E731
+        case ir.MultiplyAdd() if node.factor[column] > 0:
+            scaled = lambda x: x * node.factor[column] + node.offset[column]  # noqa: E731
+        case _:
+            return None
+    source = program.nodes[node.inputs[column].node]
+    if not isinstance(source, ir.Input | ir.Impute | ir.Standardize | ir.MultiplyAdd):
+        return None
+    values, places = np.unique(thresholds, return_inverse=True)
+    with np.errstate(all="ignore"):
+        return last_of_each(lambda x: scaled(x) <= values, len(values))[places]
 
 
 def impute_in_trees(program: ir.Program) -> ir.Program:

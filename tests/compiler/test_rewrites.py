@@ -233,3 +233,54 @@ def test_trees_take_the_fill_value_s_way_instead_of_imputing() -> None:
         rewritten = rewrites.prune(rewrites.impute_in_trees(p))
         assert ir.Impute not in kinds(rewritten)
         assert_equal_answers(p, rewritten)
+
+
+@pytest.mark.parametrize("center", [0.0, 30.2, -1e9, 1e-300, 7e307])
+@pytest.mark.parametrize("scale", [17.130661516707402, 1e-5, 3e-310, 1e300])
+def test_thresholds_before_a_scaler_decide_every_double_alike(center: float, scale: float) -> None:
+    """Each tree is a stump on the scaled column, and its threshold and all neighbours of it are tried."""
+    thresholds = [-1e300, -0.4038073867559433, 0.0, 5e-324, 0.017162210308015343, 1.0, 1e300]
+    n = len(thresholds)
+    stumps = ir.Forest(
+        roots=np.arange(n) * 3,
+        feature=np.tile([0, -1, -1], n),
+        threshold=np.repeat(thresholds, 3),
+        left=np.arange(3 * n) // 3 * 3 + 1,
+        right=np.arange(3 * n) // 3 * 3 + 2,
+        missing_left=np.arange(3 * n) % 2 == 0,
+        value=np.tile([[0.0], [1.0], [0.0]], (n, 1)),
+        output=np.arange(n),
+        category_set=np.full(3 * n, -1),
+    )
+    p = program(
+        [N],
+        ir.Standardize(inputs(1), np.array([center]), np.array([scale])),
+        ir.MultiplyAdd(block(1, 1), np.array([0.7]), np.array([0.1])),
+        ir.Trees(block(2, 1), stumps, np.zeros(n)),
+        outputs=(Output(Method.TRANSFORM, block(3, n)),),
+    )
+    moved = rewrites.prune(rewrites.unscale_trees(p))
+    assert kinds(moved) == [ir.Input, ir.Trees]
+    found = next(node.forest.threshold for node in moved.nodes if isinstance(node, ir.Trees))
+    near = [t + 0.0 for t in found if np.isfinite(t)]
+    rows = [math.nan, math.inf, -math.inf, 0.0, -0.0, center, *near]
+    for t in near:
+        rows += [math.nextafter(t, math.inf), math.nextafter(t, -math.inf)]
+    x = {p.columns[0].name: np.array(rows)}
+    want, got = reference.evaluate(p, x)[Method.TRANSFORM], reference.evaluate(moved, x)[Method.TRANSFORM]
+    # Where scaling overflows the program refuses the row, and without scaling nothing overflows.
+    answered = ~reference.overflows(p, x)
+    assert answered.any()
+    np.testing.assert_array_equal(got[answered], want[answered])
+
+
+def test_a_scale_that_turns_the_order_around_stays() -> None:
+    p = program(
+        [N, N],
+        ir.Standardize(inputs(2), np.zeros(2), np.array([-2.0, 3.0])),
+        ir.Trees(block(2, 2), forest(), np.zeros(2)),
+        outputs=(Output(Method.TRANSFORM, block(3, 2)),),
+    )
+    # The second column is also split by a set of values.
+    assert ir.Standardize in kinds(rewrites.prune(rewrites.unscale_trees(p)))
+    assert_equal_answers(p, rewrites.simplify(p))

@@ -20,7 +20,8 @@ from . import ir
 from .backends.numpy import INTERPRETERS
 from .ir import Block, Domain, Ref
 from .pruning import prune_forest
-from .rewrites import Rebuild, prune
+from .rebuild import Rebuild
+from .rewrites import prune
 
 ANY = Domain()
 """Nothing is known."""
@@ -35,11 +36,26 @@ def specialise(program: ir.Program, domains: Mapping[int, Domain]) -> ir.Program
     if not domains:
         return program
     work = _Specialised(program, given=domains)
+    compared = _compared(program)
     for position, node in enumerate(program.nodes):
         moved = replace(node, inputs=work.block(node.inputs))
+        rule = _Specialised.whole if position in compared else _RULES.get(type(node), _Specialised.whole)
         with np.errstate(all="ignore"):
-            work.place(position, work.specialised(moved))
+            work.place(position, rule(work, moved))
     return replace(prune(work.finish()), domains=dict(domains))
+
+
+def _compared(program: ir.Program) -> set[int]:
+    """The sums that trees compare: in another order, terms that cancel would leave another rest."""
+    found = set()
+    for trees in program.nodes:
+        for start in trees.inputs if isinstance(trees, ir.Trees) else ():
+            ref = start
+            while isinstance(node := program.nodes[ref.node], ir.Check | ir.Impute | ir.Standardize | ir.MultiplyAdd):
+                ref = node.inputs[ref.column]
+            if isinstance(node, ir.Affine):
+                found.add(ref.node)
+    return found
 
 
 @dataclass
@@ -55,10 +71,6 @@ class _Specialised(Rebuild):
     domains: dict[Ref, Domain] = field(default_factory=dict)
     constants: dict[Ref, float] = field(default_factory=dict)
     codes: dict[Ref, tuple[Ref, dict[float, float]]] = field(default_factory=dict)
-
-    def specialised(self, node: ir.Node) -> Block:
-        """The columns that take the place of the node's."""
-        return _RULES.get(type(node), _Specialised.whole)(self, node)
 
     def known(self, ref: Ref) -> Domain:
         """What the column can hold."""

@@ -17,6 +17,7 @@ from pgscore.quoting import literal
 
 from .artifact import Parameter, SqlType
 from .ir import Domain, Scalar
+from .narrowing import narrowed, of_type
 
 Literal = Decimal | str | bool
 
@@ -37,7 +38,6 @@ _TOKEN = re.compile(
 )
 _COMPARISONS = ("=", "<>", "!=", "<", "<=", ">", ">=")
 _RESERVED = {"AND", "OR", "NOT", "IN", "BETWEEN", "IS", "NULL", "TRUE", "FALSE", "LIKE", "ILIKE", "CASE"}
-_RANGES = {SqlType.INTEGER: 2**31, SqlType.BIGINT: 2**63}
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,9 @@ class Term:
     quoted: bool
     test: str
     literals: tuple[Literal, ...] = ()
+
+    def __str__(self) -> str:
+        return self.sql('"' + self.column.replace('"', '""') + '"' if self.quoted else self.column, _quoted)
 
     def sql(self, column: str, text: Callable[[str], str] = literal) -> str:
         """The term, with `column` for its column, and texts as literals."""
@@ -74,7 +77,7 @@ class Where:
 
     def __str__(self) -> str:
         """The condition as it would be parsed again, always in the same form."""
-        return " AND ".join(term.sql(_name(term), _quoted) for term in self.terms)
+        return " AND ".join(map(str, self.terms))
 
     def sql(self, parameters: Sequence[Parameter], reference: Callable[[int], str]) -> str:
         """The condition for a server to judge; `reference(i)` is SQL for parameter `i`, of its type."""
@@ -95,8 +98,8 @@ class Where:
         for term in self.terms:
             index = _index(term, parameters)
             parameter = parameters[index]
-            before = found.get(index, _of_type(parameter.type))
-            found[index] = _narrowed(before, term, parameter).settled()
+            before = found.get(index, of_type(parameter.type))
+            found[index] = narrowed(before, term, parameter).settled()
             if found[index].empty:
                 raise UsageError(
                     f"no row can satisfy the condition {str(self)!r}: column {parameter.name!r} has no value"
@@ -240,11 +243,6 @@ class _Parser:
         return UsageError(f"condition {self._text!r}, {where}: {why}; a condition is terms joined by AND: {TERMS}")
 
 
-def _name(term: Term) -> str:
-    """The column as it was written."""
-    return '"' + term.column.replace('"', '""') + '"' if term.quoted else term.column
-
-
 def _written(value: Literal, text: Callable[[str], str]) -> str:
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
@@ -268,138 +266,6 @@ def _index(term: Term, parameters: Sequence[Parameter]) -> int:
             f"{', …' if len(parameters) > 20 else ''}; a function sees its inputs alone"
         )
     return found[0]
-
-
-def _of_type(kind: SqlType) -> Domain:
-    """All values of a parameter."""
-    if kind in _RANGES:
-        return Domain(-_RANGES[kind], _RANGES[kind] - 1, nan=False)
-    if kind is SqlType.BOOLEAN:
-        return Domain(0.0, 1.0, (0.0, 1.0), nan=False)
-    return Domain(nan=kind is SqlType.DOUBLE)
-
-
-def _narrowed(domain: Domain, term: Term, parameter: Parameter) -> Domain:
-    """What is left of the domain in rows that satisfy the term."""
-    if term.test == "IS NULL":
-        return replace(domain, among=(), nan=False)
-    if term.test == "IS NOT NULL":
-        return replace(domain, null=False)
-    if parameter.type is SqlType.BOOLEAN:
-        return _narrowed_boolean(domain, term, parameter)
-    if not term.literals:
-        raise _misfit(term, parameter)
-    if parameter.type is SqlType.TEXT:
-        return _narrowed_text(domain, term, parameter)
-    bounds = [_number(value, term, parameter) for value in term.literals]
-    if parameter.type in _RANGES:
-        return _narrowed_whole(domain, term.test, bounds)
-    return _narrowed_double(domain, term.test, [_double(value, parameter) for value in bounds])
-
-
-def _narrowed_to(domain: Domain, values: Sequence[Scalar], *, among: bool) -> Domain:
-    """The domain with these values alone, or without them."""
-    if among:
-        kept = tuple(value for value in values if domain.admits(value))
-        return replace(domain, among=kept, null=False, nan=False)
-    return replace(domain, excluded=domain.excluded | frozenset(values), null=False)
-
-
-def _between(domain: Domain, low: float | None, high: float | None) -> Domain:
-    """The domain from `low` to `high`; NaN is larger than all numbers."""
-    return replace(
-        domain,
-        low=domain.low if low is None else max(domain.low, low),
-        high=domain.high if high is None else min(domain.high, high),
-        null=False,
-        nan=domain.nan and high is None,
-    )
-
-
-def _narrowed_text(domain: Domain, term: Term, parameter: Parameter) -> Domain:
-    if term.test not in {"=", "<>", "IN", "NOT IN"}:
-        raise UsageError(
-            f"column {parameter.name!r} is text, and {term.test} depends on how it is sorted; use =, <>, [NOT] IN or"
-            " IS [NOT] NULL"
-        )
-    values = [_text(value, term, parameter) for value in term.literals]
-    return _narrowed_to(domain, values, among=term.test in {"=", "IN"})
-
-
-def _narrowed_double(domain: Domain, test: str, bounds: Sequence[float]) -> Domain:
-    first = bounds[0]
-    match test:
-        case "=" | "IN" | "<>" | "NOT IN":
-            return _narrowed_to(domain, bounds, among=test in {"=", "IN"})
-        case "BETWEEN":
-            return _between(domain, first, bounds[-1])
-        case ">" | ">=":
-            return _between(domain, first if test == ">=" else math.nextafter(first, math.inf), None)
-        case _:
-            return _between(domain, None, first if test == "<=" else math.nextafter(first, -math.inf))
-
-
-def _narrowed_whole(domain: Domain, test: str, bounds: Sequence[Decimal]) -> Domain:
-    """Of whole numbers, which no fraction equals."""
-    first = bounds[0]
-    match test:
-        case "=" | "IN" | "<>" | "NOT IN":
-            whole = [int(bound) for bound in bounds if bound == int(bound)]
-            return _narrowed_to(domain, whole, among=test in {"=", "IN"})
-        case "BETWEEN":
-            return _between(domain, math.ceil(first), math.floor(bounds[-1]))
-        case ">" | ">=":
-            return _between(domain, math.ceil(first) if test == ">=" else math.floor(first) + 1, None)
-        case _:
-            return _between(domain, None, math.floor(first) if test == "<=" else math.ceil(first) - 1)
-
-
-def _narrowed_boolean(domain: Domain, term: Term, parameter: Parameter) -> Domain:
-    test = term.test
-    if any(not isinstance(value, bool) for value in term.literals):
-        raise _misfit(term, parameter)
-    values = [float(value) for value in term.literals if isinstance(value, bool)]
-    match test:
-        case "TRUE" | "IS TRUE":
-            return _narrowed_to(domain, [1.0], among=True)
-        case "NOT" | "IS FALSE":
-            return _narrowed_to(domain, [0.0], among=True)
-        case "IS NOT TRUE" | "IS NOT FALSE":
-            return replace(domain, excluded=domain.excluded | {1.0 if test == "IS NOT TRUE" else 0.0})
-        case "=" | "IN" | "<>" | "NOT IN":
-            return _narrowed_to(domain, values, among=test in {"=", "IN"})
-        case _:
-            raise UsageError(
-                f"column {parameter.name!r} is boolean; use it alone, or =, <>, IN or IS with TRUE or FALSE"
-            )
-
-
-def _text(value: Literal, term: Term, parameter: Parameter) -> str:
-    if not isinstance(value, str):
-        raise _misfit(term, parameter)
-    return value
-
-
-def _number(value: Literal, term: Term, parameter: Parameter) -> Decimal:
-    if not isinstance(value, Decimal):
-        raise _misfit(term, parameter)
-    return value
-
-
-def _double(value: Decimal, parameter: Parameter) -> float:
-    """The nearest double, as PostgreSQL casts a numeric."""
-    number = float(value)
-    if math.isinf(number) or (number == 0 and value != 0):
-        raise UsageError(f"the condition on {parameter.name!r} has a number that no double holds: {value}")
-    return number
-
-
-def _misfit(term: Term, parameter: Parameter) -> UsageError:
-    wanted = {SqlType.TEXT: "a text in single quotes", SqlType.BOOLEAN: "TRUE or FALSE"}
-    return UsageError(
-        f"the condition {term.sql(_name(term), _quoted)!r} does not fit column {parameter.name!r}, which is"
-        f" {parameter.type.value}: compare it with {wanted.get(parameter.type, 'a number')}"
-    )
 
 
 def examples(domains: Mapping[int, Domain], parameters: Sequence[Parameter]) -> dict[str, tuple[Scalar, ...]]:

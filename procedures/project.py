@@ -50,8 +50,8 @@ DATABASE_KEYS: Mapping[str, type] = {"dsn": str}
 MODEL_KEYS: Mapping[str, type] = {
     "file": str,
     "table": str,
-    "strategy": str,
     "where": str,
+    "strategy": str,
     "promote": bool,
     "alias": str,
     "grants": _STRINGS,

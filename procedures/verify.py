@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import psycopg2
 import psycopg2.errorcodes
@@ -21,8 +21,9 @@ from pgscore.compiler.ir import TOLERANCE, Domain
 from pgscore.compiler.where import parse_where
 from pgscore.errors import NotFoundError
 
-from .answers import Subject, Table, evaluate, satisfy
+from .answers import Subject, Table, evaluate
 from .cases import Cases, Row, Space, adversarial, perturbed, synthetic_bases
+from .conditional import Answers, Conditional, Judge
 from .connection import Connection, errors, pinned, transaction
 from .parity import FunctionParity, ParityReport, compare
 
@@ -39,7 +40,6 @@ __all__ = [
     "verify",
 ]
 
-Answers = Mapping[str, Sequence[object]]
 T = TypeVar("T")
 
 SECONDS = 3.0  # what real rows may cost: an ensemble in plpgsql takes half a millisecond a row for its three functions
@@ -49,13 +49,6 @@ MOVES = 10  # how often a real row may come back with another of its columns mov
 OUTSIDE = 10  # one row that does not satisfy a version's condition for so many that do
 _EMPTY = "the table is empty: adversarial rows only"
 _NONE_SATISFIES = "no row of the table satisfies the condition: adversarial rows only"
-
-
-class Judge(Protocol):
-    """What knows the right answers: compiler.oracle.Oracle, for a model."""
-
-    def answers(self, columns: Mapping[str, Sequence[object]]) -> Answers:
-        """The answers for each row, by function suffix; None where the model refuses the row."""
 
 
 def gate(  # noqa: PLR0913
@@ -89,7 +82,7 @@ def gate(  # noqa: PLR0913
         bound = Table(cursor, it, max_rows)
         space = Space(it.parameters, it.probes, bound.limits(), artifact.paths, _domains(it))
         made_up = adversarial(space, synthetic_bases(space, *bound.statistics()))
-        judge = _Conditional(oracle, cursor, bound, it)
+        judge = Conditional(oracle, cursor, bound, it)
         answers = judge.answers(made_up.columns)
         trial = _Trial(cursor, bound, it)
         trial.factors()
@@ -116,7 +109,7 @@ def verify(
         trial.factors()
         trial.made_up(made_up, answers)
         if oracle is not None:
-            trial.real(_Conditional(oracle, cursor, table, it), None)
+            trial.real(Conditional(oracle, cursor, table, it), None)
         return trial.report()
 
 
@@ -165,27 +158,6 @@ def _settle(cursor: Any) -> None:
 def is_exact(function: Function) -> bool:
     """Whether the function's answers must equal the model's: labels, and all that is no double."""
     return function.labels is not None or not function.result.startswith(SqlType.DOUBLE.value)
-
-
-class _Conditional:
-    """A judge that has no answer for rows that do not satisfy the version's condition."""
-
-    def __init__(self, judge: Judge, cursor: Any, table: Table, it: Subject) -> None:
-        self._judge, self._cursor, self._table, self._it = judge, cursor, table, it
-
-    def answers(self, columns: Mapping[str, Sequence[Any]]) -> Answers:
-        """The judge's answers, None for other rows."""
-        given = self._judge.answers(columns)
-        if self._it.where is None:
-            return given
-        cases = Cases(
-            {name: list(values) for name, values in columns.items()}, ("",) * len(next(iter(columns.values())))
-        )
-        flags = satisfy(self._cursor, self._table, self._it, cases)
-        return {
-            suffix: [answer if flag else None for answer, flag in zip(answers, flags, strict=True)]
-            for suffix, answers in given.items()
-        }
 
 
 class _Trial:

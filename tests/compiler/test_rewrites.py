@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from pgscore.compiler import ir, rewrites
+from pgscore.compiler import ir, rewrites, tree_rewrites
 from pgscore.compiler.backends import numpy as reference
 from pgscore.compiler.frontends import to_program
 from pgscore.compiler.ir import Method, Output, Program, Ref
@@ -230,7 +230,7 @@ def test_trees_take_the_fill_value_s_way_instead_of_imputing() -> None:
             ir.Impute(inputs(2), np.array(fill)),
             ir.Trees(block(2, 2), forest(), np.zeros(2)),
         )
-        rewritten = rewrites.prune(rewrites.impute_in_trees(p))
+        rewritten = rewrites.prune(tree_rewrites.impute_in_trees(p))
         assert ir.Impute not in kinds(rewritten)
         assert_equal_answers(p, rewritten)
 
@@ -259,7 +259,7 @@ def test_thresholds_before_a_scaler_decide_every_double_alike(center: float, sca
         ir.Trees(block(2, 1), stumps, np.zeros(n)),
         outputs=(Output(Method.TRANSFORM, block(3, n)),),
     )
-    moved = rewrites.prune(rewrites.unscale_trees(p))
+    moved = rewrites.prune(tree_rewrites.unscale_trees(p))
     assert kinds(moved) == [ir.Input, ir.Trees]
     found = next(node.forest.threshold for node in moved.nodes if isinstance(node, ir.Trees))
     near = [t + 0.0 for t in found if np.isfinite(t)]
@@ -282,5 +282,44 @@ def test_a_scale_that_turns_the_order_around_stays() -> None:
         outputs=(Output(Method.TRANSFORM, block(3, 2)),),
     )
     # The second column is also split by a set of values.
-    assert ir.Standardize in kinds(rewrites.prune(rewrites.unscale_trees(p)))
+    assert ir.Standardize in kinds(rewrites.prune(tree_rewrites.unscale_trees(p)))
     assert_equal_answers(p, rewrites.simplify(p))
+
+
+def test_level_pieces_under_a_sum_are_one() -> None:
+    levels = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])[:, :, np.newaxis]
+    p = program(
+        [N, N],
+        ir.Piecewise(block(0, 1), np.array([1.0, 2.5]), np.zeros(3), levels),
+        ir.Affine((*block(2, 3), Ref(1, 0)), np.array([[1.0, -2.0, 4.0, 0.5], [0.0, 3.0, 0.0, 1.0]]), np.ones(2)),
+        outputs=(Output(Method.TRANSFORM, block(3, 2)),),
+    )
+    merged = rewrites.prune(rewrites.add_up_steps(p))
+    (steps,) = (node for node in merged.nodes if isinstance(node, ir.Piecewise))
+    assert steps.coefficients[:, :, 0].tolist() == [[1.0, 0.0], [-2.0, 3.0], [4.0, 0.0]]
+    assert_equal_answers(p, merged)
+
+
+def test_pieces_that_are_not_level_stay() -> None:
+    slopes = np.ones((2, 2, 2))
+    p = program(
+        [N],
+        ir.Piecewise(block(0, 1), np.array([1.0]), np.zeros(2), slopes),
+        ir.Affine(block(1, 2), np.array([[1.0, -2.0]]), np.zeros(1)),
+        outputs=(Output(Method.TRANSFORM, block(2, 1)),),
+    )
+    assert rewrites.add_up_steps(p).nodes == p.nodes
+
+
+def test_a_scaler_between_two_sums_leaves_one_sum() -> None:
+    rng = np.random.default_rng(3)
+    p = program(
+        [N, N, N],
+        ir.Affine(inputs(3), rng.normal(size=(2, 3)), rng.normal(size=2)),
+        ir.Standardize(block(3, 2), np.array([1e-17, 0.3]), np.array([2.0, 0.7])),
+        ir.Affine(block(4, 2), rng.normal(size=(1, 2)), rng.normal(size=1)),
+        outputs=(Output(Method.PREDICT, block(5, 1)),),
+    )
+    folded = rewrites.simplify(p)
+    assert kinds(folded) == [ir.Input] * 3 + [ir.Affine]
+    assert_equal_answers(p, folded, 1e-12)

@@ -164,3 +164,31 @@ def test_the_strategy_is_that_of_what_is_left() -> None:
     assert build(program, parameters, available=sql).strategy is Strategy.PLPGSQL
     where = parse_where("region = 'EU' AND tenure = 7 AND spend BETWEEN 50 AND 51")
     assert build(program, parameters, available=sql, where=where).strategy is Strategy.SQL
+
+
+def test_a_sum_that_trees_compare_keeps_its_order() -> None:
+    """1e16 and -1e16 cancel out first, and 1 is left; added to one of them it would be lost."""
+    block = programs.block
+    stump = programs.forest(
+        roots=[0],
+        feature=[0, -1, -1],
+        threshold=[0.5, 0.0, 0.0],
+        left=[1, 1, 1],
+        right=[2, 2, 2],
+        missing_left=[False] * 3,
+        value=[[0.0], [1.0], [2.0]],
+        output=[-1],
+        category_set=[-1] * 3,
+        category_sets=(),
+    )
+    program = programs.program(
+        [programs.N] * 3,
+        ir.Affine(programs.inputs(3), np.array([[1.0, 1.0, 1.0]]), np.zeros(1)),
+        ir.Standardize(block(3, 1), np.zeros(1), np.ones(1)),
+        ir.Trees(block(4, 1), stump, np.zeros(1)),
+        outputs=(ir.Output(ir.Method.PREDICT, block(5, 1)),),
+    )
+    one = Domain(1.0, 1.0, (1.0,), null=False, nan=False)
+    (kept,) = (node for node in specialise(program, {2: one}).nodes if isinstance(node, ir.Affine))
+    assert len(kept.inputs) == 3
+    assert kept.bias.tolist() == [0.0]

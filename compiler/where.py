@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from pgscore.errors import UsageError
 from pgscore.quoting import literal
@@ -109,6 +109,10 @@ class Where:
 
 def parse_where(text: str) -> Where:
     """The condition that the text says. Raises UsageError, saying which part is not understood, and what is."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError("the condition is no Unicode text") from None
     return _Parser(text).parse()
 
 
@@ -131,12 +135,7 @@ class _Parser:
         self._at = 0
 
     def parse(self) -> Where:
-        terms = tuple(self._conjunction())
-        if not self._next.says(""):
-            raise self._error(
-                "terms are joined by AND alone" if self._next.says("OR") else "the condition should end here"
-            )
-        return Where(terms)
+        return Where(tuple(self._conjunction()))
 
     def _split(self) -> Iterator[_Token]:
         at, end = 0, len(self._text.rstrip())
@@ -150,15 +149,22 @@ class _Parser:
         yield _Token("end", "", end)
 
     def _conjunction(self) -> Iterator[Term]:
+        """The terms; parentheses around several of them change nothing."""
+        depth = 0
         while True:
-            if self._take("("):
-                yield from self._conjunction()
-                if not self._take(")"):
-                    raise self._error("terms are joined by AND alone" if self._next.says("OR") else "a ) is missing")
-            else:
-                yield self._term()
+            while self._take("("):
+                depth += 1
+            yield self._term()
+            while depth and self._take(")"):
+                depth -= 1
             if not self._take("AND"):
-                return
+                break
+        if self._next.says("OR"):
+            raise self._error("terms are joined by AND alone")
+        if depth:
+            raise self._error("a ) is missing")
+        if not self._next.says(""):
+            raise self._error("the condition should end here")
 
     def _term(self) -> Term:
         if self._take("NOT"):
@@ -218,7 +224,10 @@ class _Parser:
             self._at += 1
             return token.text[1:-1].replace("''", "'")
         if token.kind == "number":
-            number = Decimal(token.text)
+            try:
+                number = Decimal(token.text)
+            except InvalidOperation:
+                raise self._error("no double is that large or that small") from None
             if abs(number.adjusted()) > MAX_EXPONENT:
                 raise self._error("no double is that large or that small")
             self._at += 1

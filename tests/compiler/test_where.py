@@ -36,6 +36,7 @@ def domain(condition: str) -> Domain:
         ("region='EU'", "region = 'EU'"),
         ("  region = 'it''s'\nand tenure>=12 ", "region = 'it''s' AND tenure >= 12"),
         ("(region = 'EU') AND ((tenure != 1e3 AND NOT active))", "region = 'EU' AND tenure <> 1E+3 AND NOT active"),
+        ("(" * 5000 + "active" + ")" * 5000, "active"),
         ("active and region not in ('a','b')", "active AND region NOT IN ('a', 'b')"),
         ('"Odd Name" between -.5 and +2.', '"Odd Name" BETWEEN -0.5 AND 2'),
         ("spend is not null AND active is not true", "spend IS NOT NULL AND active IS NOT TRUE"),
@@ -106,6 +107,8 @@ def test_whatever_is_written_is_read_or_refused(text: str) -> None:
         ("active)", "the condition should end here"),
         ("(active", "a ) is missing"),
         ("spend > 1e500", "no double is that large or that small"),
+        ("spend > 1e-99999999999999999999999", "no double is that large or that small"),
+        ("(" * 100_000, "at its end: a column of the model should stand here"),
         ("spend > 1.2.3", "this is no word"),
         ("region = 'EU'; DROP TABLE t", "this is no word"),
         ("region = $1", "this is no word"),
@@ -145,6 +148,11 @@ def test_what_does_not_fit_the_inputs_is_named(text: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_where(text).domains(PARAMETERS)
     assert message in str(caught.value)
+
+
+def test_what_is_no_text_is_refused() -> None:
+    with pytest.raises(UsageError, match="no Unicode text"):
+        parse_where("region = '\udcff'")
 
 
 def test_names_are_found_in_any_case_unless_quoted() -> None:

@@ -116,7 +116,10 @@ AS $function$
     SELECT CASE
         WHEN p.prokind <> 'f' OR p.proretset OR p.pronargdefaults > 0 OR p.provariadic <> 0
              OR p.prosecdef OR p.proleakproof OR p.proisstrict OR p.prosupport <> 0
-             OR p.provolatile <> 'i' OR p.proparallel <> 's'
+             -- Of a row with an enum, whose text is STABLE.
+             OR p.provolatile <> 'i' AND NOT (p.provolatile = 's' AND EXISTS (
+                 SELECT FROM pg_type AS t WHERE t.oid = p.proargtypes[0] AND t.typtype = 'c'))
+             OR p.proparallel <> 's'
             THEN 'is no plain function that is IMMUTABLE and PARALLEL SAFE'
         WHEN format_type(p.prorettype, NULL)
              !~ '^(integer|bigint|boolean|text|double precision)(\[\])?$'

@@ -18,6 +18,7 @@ from .ir import TOLERANCE, Dtype, Label, ModelKind
 
 if TYPE_CHECKING:
     from .factorisation import Factorisation
+    from .where import Where
 
 
 class SqlType(Enum):
@@ -128,7 +129,8 @@ class Artifact:
     the model to their versions, and `probes` maps a parameter to values at which the model changes its answer
     (thresholds) or its treatment (categories). `paths` are partial rows that reach the splits of its trees. Numbers lie
     within `tolerance` of the model's own; `approximation` says why it is more than usual, if it is. With `factors` the
-    functions have no bodies here: they read tables, which pgscore.make_factors makes together with them.
+    functions have no bodies here: they read tables, which pgscore.make_factors makes together with them. With `where`
+    they give NULL for rows that do not satisfy it.
     """
 
     kind: ModelKind
@@ -145,6 +147,7 @@ class Artifact:
     tolerance: float = TOLERANCE
     approximation: str = ""
     factors: Factorisation | None = None
+    where: Where | None = None
 
     @property
     def sha256(self) -> str:

@@ -9,13 +9,14 @@ from pgscore.errors import SignatureError, UnsupportedError
 
 from . import ir
 from .artifact import Artifact, Function, OnnxGraph, Parameter, SqlType, Strategy, Template
-from .backends import onnx, sql, sql_subgraph
+from .backends import onnx, sql, sql_domains, sql_subgraph
 from .facts import Facts, analyse
 from .finite_sums import check_sums
 from .function_plans import Plan, plans
 from .probe_paths import paths
 from .probes import probes
 from .rewrites import prune, simplify
+from .specialise import specialise
 from .strategy import (
     BYTES_OF_OTHERS,
     BYTES_OF_TREES,
@@ -25,6 +26,7 @@ from .strategy import (
     choose,
     measure,
 )
+from .where import Where, examples
 
 WHOLE = (SqlType.INTEGER, SqlType.BIGINT, SqlType.BOOLEAN)
 
@@ -38,17 +40,25 @@ def build(  # noqa: PLR0913 - keywords
     estimator: str = "",
     model_sha256: str = "",
     libraries: Mapping[str, str] | None = None,
+    where: Where | None = None,
 ) -> Artifact:
     """The artifact of a program for one signature; `parameters[i]` belongs to `program.columns[i]`.
 
-    Without `strategy` the cheapest of `available` is taken. Raises SignatureError where the parameters do not fit the
-    program's columns, and UnsupportedError where the program has no exact form in the strategy asked for.
+    Without `strategy` the cheapest of `available` is taken. With `where` it is for the rows of that condition, and
+    gives NULL for all others. Raises SignatureError where the parameters do not fit the program's columns, UsageError
+    where the condition does not, and UnsupportedError where the program has no exact form in the strategy asked for.
     """
     _check_signature(program, parameters)
     planned = plans(program)
     program = prune(program, _outputs_of(program, planned))
+    probed = probes(program)
+    if where is not None:
+        domains = where.domains(parameters)
+        for name, values in examples(domains, parameters).items():
+            probed[name] = tuple(dict.fromkeys([*values, *probed.get(name, ())]))
+        program = specialise(program, domains)
     simple = simplified(program, parameters)
-    probed, reached = probes(program), paths(program)
+    reached = paths(program)
     size = measure(simple)
     parts = [node for node in program.nodes if isinstance(node, ir.Subgraph)]
     if parts:
@@ -63,9 +73,9 @@ def build(  # noqa: PLR0913 - keywords
     graph = None
     if chosen is Strategy.ONNX:
         if program.as_is is not None:
-            program = prune(program.as_is, _outputs_of(program.as_is, planned))
-        n_outputs = sum(len(output.columns) for output in program.outputs)
-        graph = OnnxGraph(onnx.export(program), sql.features(program, parameters), n_outputs)
+            as_is = prune(program.as_is, _outputs_of(program.as_is, planned))
+            program = replace(as_is, domains=program.domains)
+        graph = _graph(program, parameters)
         functions = tuple(_onnx_function(plan, program) for plan in planned)
     else:
         limit = INLINE_CHARACTERS if strategy is None else FORCED_CHARACTERS
@@ -89,6 +99,7 @@ def build(  # noqa: PLR0913 - keywords
         reached,
         program.tolerance,
         program.approximation,
+        where=where,
     )
 
 
@@ -96,6 +107,26 @@ def simplified(program: ir.Program, parameters: Sequence[Parameter]) -> ir.Progr
     """The program as SQL renders it for columns of these types."""
     whole = frozenset(i for i, p in enumerate(parameters) if p.type in WHOLE)
     return check_sums(simplify(program, whole), parameters)
+
+
+def _graph(program: ir.Program, parameters: Sequence[Parameter]) -> OnnxGraph:
+    """The graph with the SQL of its features; with a condition, one more of them says whether it holds."""
+    n_outputs = sum(len(output.columns) for output in program.outputs)
+    if not program.domains:
+        return OnnxGraph(onnx.export(program), sql.features(program, parameters), n_outputs)
+    condition = sql_domains.holds(program, parameters).text
+    position, index = len(program.nodes), len(program.columns)
+    flag = ir.Check((ir.Ref(position, 0),), 1.0, 1.0)
+    guarded = replace(
+        program,
+        columns=(*program.columns, ir.Column("condition", ir.Dtype.NUMBER)),
+        nodes=(*program.nodes, ir.Input((), index), flag),
+    )
+    features = sql.features(guarded, [*parameters, Parameter("condition", SqlType.DOUBLE)])
+    hole = Template.hole(index)
+    return OnnxGraph(
+        onnx.export(guarded), tuple(Template(f.text.replace(hole, condition)) for f in features), n_outputs
+    )
 
 
 def default_parameters(program: ir.Program) -> tuple[Parameter, ...]:

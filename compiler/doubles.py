@@ -5,7 +5,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+import numpy as np
+
 from .ir import FINITE
+from .values import BoolArray, FloatArray, IntArray
 
 
 def last(holds: Callable[[float], bool]) -> float | None:
@@ -21,6 +24,17 @@ def last(holds: Callable[[float], bool]) -> float | None:
     return _unrank(low)
 
 
+def last_of_each(holds: Callable[[FloatArray], BoolArray], count: int) -> FloatArray:
+    """As `last`, for `count` conditions at once, each about the element in its place; -inf where one holds nowhere."""
+    low, high = np.full(count, _rank(-FINITE)), np.full(count, _rank(FINITE))
+    nowhere, everywhere = ~holds(_unranked(low)), holds(_unranked(high))
+    for _ in range(64):
+        middle = (low & high) + ((low ^ high) >> 1)
+        fine = holds(_unranked(middle))
+        low, high = np.where(fine, middle, low), np.where(fine, high, middle)
+    return np.where(everywhere, FINITE, np.where(nowhere, -np.inf, _unranked(low)))
+
+
 def _rank(x: float) -> int:
     """The doubles numbered in their order."""
     bits: int = struct.unpack("<q", struct.pack("<d", x))[0]
@@ -30,3 +44,8 @@ def _rank(x: float) -> int:
 def _unrank(rank: int) -> float:
     x: float = struct.unpack("<d", struct.pack("<q", abs(rank)))[0]
     return x if rank >= 0 else -x
+
+
+def _unranked(ranks: IntArray) -> FloatArray:
+    magnitudes = np.abs(ranks).view(np.float64)
+    return np.where(ranks >= 0, magnitudes, -magnitudes)

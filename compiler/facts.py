@@ -54,6 +54,21 @@ TYPES: dict[SqlType, Fact] = {
 }
 
 
+def input_fact(program: ir.Program, index: int, parameters: Sequence[Parameter]) -> Fact:
+    """The fact of an input column, in the rows that the program is for."""
+    fact = TYPES[parameters[index].type]
+    domain = program.domains.get(index)
+    if domain is None:
+        return fact
+    null, nan = fact.null and domain.null, fact.nan and domain.nan
+    if parameters[index].type is SqlType.TEXT or domain.among == ():
+        return replace(fact, null=null, nan=nan)
+    low, high = max(fact.low, float(domain.low)), min(fact.high, float(domain.high))
+    values = [abs(float(value)) for value in domain.among or (low, high)]
+    tiny = min((value for value in values if value), default=1.0) if domain.among or low > 0 or high < 0 else fact.tiny
+    return Fact(low, high, null, nan, max(fact.tiny, tiny))
+
+
 def analyse(program: ir.Program, parameters: Sequence[Parameter], *, guarded: bool = True) -> Facts:
     """The facts of a program whose Checks stand right behind what they read (rewrites.settle_checks).
 
@@ -68,13 +83,15 @@ def analyse(program: ir.Program, parameters: Sequence[Parameter], *, guarded: bo
         for position, node in enumerate(program.nodes):
             if isinstance(node, ir.Input) and node.dtype is ir.Dtype.NUMBER:
                 ref = Ref(position, 0)
-                guard = _input_guard(program, ref, TYPES[parameters[node.index].type], bounds.get(ref, math.inf))
+                guard = _input_guard(
+                    program, ref, input_fact(program, node.index, parameters), bounds.get(ref, math.inf)
+                )
                 if guard:
                     facts.inputs[ref] = guard
     for position, node in enumerate(program.nodes):
         known = [facts.of[ref] for ref in node.inputs]
         if isinstance(node, ir.Input):
-            fact = TYPES[parameters[node.index].type]
+            fact = input_fact(program, node.index, parameters)
             guard = facts.inputs.get(Ref(position, 0))
             results = [_narrow(fact, guard) if guard else fact]
         elif isinstance(node, ir.Check):

@@ -20,7 +20,8 @@ from . import ir
 from .artifact import Parameter, SqlType
 from .ir import FINITE, Ref
 from .limits import is_difference
-from .rewrites import Rebuild, settle_checks
+from .rebuild import Rebuild
+from .rewrites import settle_checks
 
 MAX_SHIFT = 64
 """Weights are divided by 2 to the power of this at most."""

@@ -32,6 +32,8 @@ from .frontends.compose import input_names
 from .ir import Column, Dtype, Label, Method
 from .onnx_model import OnnxModel
 from .rewrites import prune
+from .specialise import specialise
+from .where import Where
 
 Columns = Mapping[str, Sequence[object]]
 Answers = dict[str, list[object | None]]
@@ -54,7 +56,8 @@ class Oracle:
     """A fitted model that answers for SQL-ish rows: columns of float, int, bool, str and None, by parameter name.
 
     With `strategy` a row has no answer either where a number beyond 1e37 makes that strategy refuse it for overflow:
-    SQL refuses a little before the arithmetic leaves the doubles.
+    SQL refuses a little before the arithmetic leaves the doubles. With `where` the strategy runs the program of that
+    condition; rows that do not satisfy it have the model's answers all the same.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Oracle:
         parameters: Sequence[Parameter],
         functions: Sequence[Function],
         strategy: Strategy | None = None,
+        where: Where | None = None,
     ) -> None:
         self._estimator = estimator
         self._types = {parameter.name: parameter.type for parameter in parameters}
@@ -74,14 +78,15 @@ class Oracle:
         unknown = [name for name in self._types if name not in self._names]
         if unknown:
             raise ValueError(f"the model has no column {unknown[0]!r}")
-        self._program = to_program(estimator)
+        self._program = self._computed = to_program(estimator)
         self._in_sql = None
+        known = [Parameter(column.name, self._types[column.name]) for column in self._program.columns]
+        if where is not None:
+            self._computed = specialise(self._program, where.domains(known))
         if strategy in (Strategy.SQL, Strategy.PLPGSQL):
-            types = [self._types[column.name] for column in self._program.columns]
-            known = [Parameter(c.name, t) for c, t in zip(self._program.columns, types, strict=True)]
             methods = {_parse(function.method)[0] for function in functions}
-            asked = [output for output in self._program.outputs if output.method.value in methods]
-            self._in_sql = with_overflow_checks(simplified(prune(self._program, asked), known), known)
+            asked = [output for output in self._computed.outputs if output.method.value in methods]
+            self._in_sql = with_overflow_checks(simplified(prune(self._computed, asked), known), known)
         columns = self._program.columns
         self._none = frozenset(column.name for column in columns if column.none)
         self._objects = frozenset(column.name for column in columns if column.objects)
@@ -182,7 +187,7 @@ class Oracle:
         found: dict[str, set[int]] = {function.suffix: set() for function in self._functions}
         for function in self._functions if rows else ():
             if self._in_sql is None:
-                flags = overflows(self._program, some)
+                flags = overflows(self._computed, some)
             else:
                 method, _ = _parse(function.method)
                 flags = overflows(self._in_sql, some, self._in_sql.output(Method(method)))

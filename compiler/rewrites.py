@@ -1,53 +1,25 @@
 """Small pure functions Program -> Program that keep every answer and every refusal, and make better SQL.
 
-Each is held against the numpy backend in tests. None of them may move arithmetic across a tree's threshold: rounding
-would send rows the other way.
+Each is held against the numpy backend in tests. None of them may move arithmetic across a tree's threshold by formula:
+rounding would send rows the other way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
 
 from . import ir
 from .doubles import last
-from .ir import Block, Ref
+from .ir import Ref
+from .rebuild import Rebuild
+from .tree_rewrites import impute_in_trees, unscale_trees
 
 MAX_CENTER = 1e3
 """A scaler's center is folded into the bias up to this many scales: x * w - c * w cancels, and loses these digits."""
-
-
-@dataclass
-class Rebuild:
-    """A program being copied: `moved` maps the columns of the old one to those of the new one."""
-
-    program: ir.Program
-    nodes: list[ir.Node] = field(default_factory=list)
-    moved: dict[Ref, Ref] = field(default_factory=dict)
-
-    def block(self, old: Block) -> Block:
-        return tuple(self.moved[ref] for ref in old)
-
-    def add(self, node: ir.Node) -> Block:
-        self.nodes.append(node)
-        return tuple(Ref(len(self.nodes) - 1, column) for column in range(node.width))
-
-    def place(self, position: int, new: Block) -> None:
-        """Says that the columns of the old node `position` are now `new`."""
-        for column, ref in enumerate(new):
-            self.moved[Ref(position, column)] = ref
-
-    def copy(self, position: int) -> None:
-        node = self.program.nodes[position]
-        inputs = self.block(node.inputs)
-        self.place(position, self.add(node if inputs == node.inputs else replace(node, inputs=inputs)))
-
-    def finish(self) -> ir.Program:
-        outputs = tuple(replace(o, columns=self.block(o.columns)) for o in self.program.outputs)
-        return replace(self.program, nodes=tuple(self.nodes), outputs=outputs)
 
 
 def simplify(program: ir.Program, small: frozenset[int] = frozenset()) -> ir.Program:
@@ -55,8 +27,8 @@ def simplify(program: ir.Program, small: frozenset[int] = frozenset()) -> ir.Pro
     program = settle_checks(prune(program))
     program = fold_scalers(program, small)
     program = fold_sums(program)
-    program = one_hot_to_lookup(program)
-    program = impute_in_trees(program)
+    program = add_up_steps(one_hot_to_lookup(program))
+    program = impute_in_trees(unscale_trees(program))
     return prune(program)
 
 
@@ -168,7 +140,7 @@ def fold_scalers(program: ir.Program, small: frozenset[int] = frozenset()) -> ir
 
     A center stays, as `x - center`, for a column that may be far from 0 in relation to its scale (see MAX_CENTER), and
     for columns of doubles: (x - center) * w is as fast as a guard of x * w against underflow. It goes into the bias for
-    the input columns in `small` and for columns of few small values, such as one-hot columns.
+    the input columns in `small`, for columns of few small values, such as one-hot columns, and for sums.
     """
     rebuild = Rebuild(program)
     for position, node in enumerate(program.nodes):
@@ -225,9 +197,10 @@ def _is_small(program: ir.Program, ref: Ref, small: frozenset[int]) -> bool:
     node = program.nodes[ref.node]
     if isinstance(node, ir.Input):
         return node.index in small
-    if isinstance(node, ir.Impute):
+    if isinstance(node, ir.Impute | ir.Standardize | ir.MultiplyAdd):
         return _is_small(program, node.inputs[ref.column], small)
-    return isinstance(node, ir.OneHot | ir.IsMissing | ir.Step | ir.Codes)
+    # A sum has rounded already, by as much as its center can cost.
+    return isinstance(node, ir.OneHot | ir.IsMissing | ir.Step | ir.Codes | ir.Affine)
 
 
 def fold_sums(program: ir.Program) -> ir.Program:
@@ -301,6 +274,38 @@ def _with_lookups(rebuild: Rebuild, affine: ir.Affine) -> ir.Affine:
     return ir.Affine(tuple(inputs), np.hstack(weights), affine.bias)
 
 
+def add_up_steps(program: ir.Program) -> ir.Program:
+    """Level pieces of one column that an Affine reads become the steps of their weighted sum."""
+    rebuild = Rebuild(program)
+    for position, node in enumerate(program.nodes):
+        if isinstance(node, ir.Affine):
+            rebuild.place(position, rebuild.add(_with_steps(rebuild, node)))
+        else:
+            rebuild.copy(position)
+    return rebuild.finish()
+
+
+def _with_steps(rebuild: Rebuild, affine: ir.Affine) -> ir.Affine:
+    by_node: dict[int, list[int]] = {}
+    for j, ref in enumerate(affine.inputs):
+        by_node.setdefault(ref.node, []).append(j)
+    inputs: list[Ref] = []
+    weights, gone = [], set()
+    for position, js in by_node.items():
+        node = rebuild.program.nodes[position]
+        if len(js) == 1 or not isinstance(node, ir.Piecewise) or node.coefficients[:, :, 1:].any():
+            continue
+        levels = node.coefficients[:, [affine.inputs[j].column for j in js], 0] @ affine.weights[:, js].T
+        if np.isfinite(levels).all():
+            block = rebuild.block(node.inputs)
+            inputs += rebuild.add(ir.Piecewise(block, node.knots, node.origin, levels[:, :, np.newaxis]))
+            weights.append(np.eye(affine.width))
+            gone.update(js)
+    kept = [j for j in range(len(affine.inputs)) if j not in gone]
+    block = (*(rebuild.moved[affine.inputs[j]] for j in kept), *inputs)
+    return ir.Affine(block, np.hstack([affine.weights[:, kept], *weights]), affine.bias)
+
+
 def _fits_table(program: ir.Program, one_hot: ir.Node) -> bool:
     """Whether its groups can be rows of a table, with the group of the unknown code -1, if any, as the default row."""
     if not isinstance(one_hot, ir.OneHot):
@@ -313,39 +318,6 @@ def _fits_table(program: ir.Program, one_hot: ir.Node) -> bool:
         return False
     others = {source.unknown, source.missing} - codes
     return others <= {float(c) for c in range(len(source.categories))}
-
-
-def impute_in_trees(program: ir.Program) -> ir.Program:
-    """Trees behind an Impute read the raw column: a missing value goes where its fill value would go."""
-    rebuild = Rebuild(program)
-    for position, node in enumerate(program.nodes):
-        if isinstance(node, ir.Trees):
-            rebuild.place(position, rebuild.add(_with_raw_columns(rebuild, node)))
-        else:
-            rebuild.copy(position)
-    return rebuild.finish()
-
-
-def _with_raw_columns(rebuild: Rebuild, trees: ir.Trees) -> ir.Trees:
-    forest = trees.forest
-    columns, missing_left = list(trees.inputs), np.array(forest.missing_left)
-    for j, ref in enumerate(trees.inputs):
-        node = rebuild.program.nodes[ref.node]
-        if isinstance(node, ir.Impute):
-            columns[j] = node.inputs[ref.column]
-            missing_left = _missing_left(forest, missing_left, j, float(node.fill[ref.column]))
-    moved = rebuild.block(tuple(columns))
-    return replace(trees, inputs=moved, forest=replace(forest, missing_left=missing_left))
-
-
-def _missing_left(forest: ir.Forest, missing_left: ir.BoolArray, feature: int, fill: float) -> ir.BoolArray:
-    here = forest.feature == feature
-    result = missing_left.copy()
-    by_threshold = here & (forest.category_set < 0)
-    result[by_threshold] = fill <= forest.threshold[by_threshold]
-    for at in np.flatnonzero(here & (forest.category_set >= 0)):
-        result[at] = fill in forest.category_sets[forest.category_set[at]]
-    return result
 
 
 def producers(program: ir.Program, refs: Iterable[Ref]) -> list[tuple[ir.Node, int]]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from pgscore import quoting
 from pgscore.compiler.artifact import Function, Parameter, SqlType
 from pgscore.compiler.ir import TOLERANCE
+from pgscore.compiler.where import Where
 from pgscore.errors import SignatureError
 
 from .cases import Cases, Value
@@ -26,7 +27,7 @@ _ROOMY = {"float8", "int4", "int8", "bool", "text", "varchar", "numeric"}
 class Subject:
     """The version under test: what to call and with what. `table` is qualified and quoted.
 
-    `factors_sha256` is the hash of a recommender's factors.
+    `factors_sha256` is the hash of a recommender's factors, `where` the condition of a specialised version.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Subject:
     probes: Mapping[str, Sequence[float | str]] = field(default_factory=dict)
     tolerance: float = TOLERANCE
     factors_sha256: str | None = None
+    where: Where | None = None
 
     def call(self, function: Function, arguments: str) -> str:
         """SQL that calls the function of this very version."""
@@ -64,7 +66,12 @@ class Table:
         self.max_rows = max_rows
         self.columns = _columns(cursor, it)
         self._casts = [f"(r.{quoting.ident(self.columns[p.name].name)})::{p.type.value}" for p in it.parameters]
+        self._condition = "TRUE" if it.where is None else it.where.sql(it.parameters, self.reference)
         self._from = self._from_clause()
+
+    def reference(self, index: int) -> str:
+        """SQL for parameter `index`, of its type, of a row `r` of the table."""
+        return self._casts[index]
 
     def limits(self) -> dict[str, str]:
         """What made-up rows must respect (`Space.limits`) where they travel as rows of the table."""
@@ -77,7 +84,10 @@ class Table:
         return limits
 
     def statistics(self) -> tuple[dict[str, list[Value]], dict[str, Value]]:
-        """Quantiles of each number, the median first, and the most common value of each other column."""
+        """Quantiles of each number, the median first, and the most common value of each other column.
+
+        Of the rows that satisfy the version's condition.
+        """
         parts = []
         for number, parameter in enumerate(self._it.parameters):
             value = f"NULLIF(c{number}, 'NaN')" if parameter.type is SqlType.DOUBLE else f"c{number}"
@@ -87,7 +97,8 @@ class Table:
             return {}, {}
         casts = ", ".join(f"{cast} AS c{number}" for number, cast in enumerate(self._casts))
         self._cursor.execute(
-            f"SELECT {', '.join(parts)} FROM (SELECT {casts} FROM {self._from} LIMIT {self.max_rows}) AS s"  # noqa: S608
+            f"SELECT {', '.join(parts)} FROM (SELECT {casts} FROM {self._from}"  # noqa: S608
+            f" WHERE {self._condition} LIMIT {self.max_rows}) AS s"
         )
         found = list(zip(self._it.parameters, self._cursor.fetchone(), strict=True))
         return (
@@ -95,12 +106,20 @@ class Table:
             {p.name: value for p, value in found if p.type in _COUNTED},
         )
 
-    def rows(self, functions: Sequence[Function], limit: int) -> tuple[Cases, dict[str, list[object]]]:
-        """At most `limit` rows: the model's columns, and the answers of the functions, called with the whole row."""
+    def rows(
+        self, functions: Sequence[Function], limit: int, *, outside: bool = False
+    ) -> tuple[Cases, dict[str, list[object]]]:
+        """At most `limit` rows: the model's columns, and the answers of the functions, called with the whole row.
+
+        They satisfy the version's condition or, `outside`, do not.
+        """
         calls = [self._it.call(function, WHOLE_ROW) for function in functions]
         # The number keeps the list of columns from being empty.
         wanted = ", ".join(["1", *self._casts, *calls])
-        self._cursor.execute(f"SELECT {wanted} FROM {self._from} LIMIT {limit}")  # noqa: S608 - all names are quoted
+        condition = f"({self._condition}) IS NOT TRUE" if outside else self._condition
+        self._cursor.execute(
+            f"SELECT {wanted} FROM {self._from} WHERE {condition} LIMIT {limit}"  # noqa: S608 - all names are quoted
+        )
         found = self._cursor.fetchall()
         by_column = list(zip(*found, strict=True)) or [()] * (1 + len(self._casts) + len(calls))
         first_call = 1 + len(self._casts)
@@ -109,13 +128,13 @@ class Table:
         return Cases(columns, ("",) * len(found)), answers
 
     def _from_clause(self) -> str:
-        """The table; a sample of its blocks where it has many more rows than wanted, the same one in each query."""
+        """The table; a sample of its blocks where many more rows than wanted count, the same one in each query."""
         table = self._it.table
         self._cursor.execute(
             "SELECT relkind IN ('r', 'm', 'p') FROM pg_catalog.pg_class WHERE oid = %s::regclass", [table]
         )
         stored = self._cursor.fetchone()[0]
-        self._cursor.execute(f"EXPLAIN (FORMAT JSON) SELECT FROM {table}")
+        self._cursor.execute(f"EXPLAIN (FORMAT JSON) SELECT FROM {table} AS r WHERE {self._condition}")
         estimate = self._cursor.fetchone()[0][0]["Plan"]["Plan Rows"]
         if not stored or estimate <= 2 * self.max_rows:
             return f"{table} AS r"
@@ -147,21 +166,35 @@ def evaluate(
     cursor: Any, table: Table, it: Subject, functions: Sequence[Function], cases: Cases
 ) -> dict[str, list[object]]:
     """The functions' answers for made-up rows: by named arguments, beyond 100 of them by the table's row type."""
+    named = ", ".join(f"{quoting.ident(p.name)} => u.c{number}" for number, p in enumerate(it.parameters))
+    arguments = WHOLE_ROW if it.by_row else named
+    found = _of_made_up(cursor, table, it, [it.call(function, arguments) for function in functions], cases)
+    return {f.suffix: values for f, values in zip(functions, found, strict=True)}
+
+
+def satisfy(cursor: Any, table: Table, it: Subject, cases: Cases) -> list[bool]:
+    """Whether made-up rows satisfy the version's condition: the server judges its text, not what we made of it."""
+    if it.where is None or not len(cases):
+        return [True] * len(cases)
+    condition = it.where.sql(it.parameters, table.reference if it.by_row else lambda index: f"u.c{index}")
+    (found,) = _of_made_up(cursor, table, it, [f"({condition}) IS TRUE"], cases)
+    return [value is True for value in found]
+
+
+def _of_made_up(cursor: Any, table: Table, it: Subject, expressions: Sequence[str], cases: Cases) -> list[list[object]]:
+    """What each expression gives for made-up rows `u`; beyond 100 columns for rows `r` of the table's type."""
     if it.by_row:
         populated = _formatted(f"jsonb_populate_record(NULL::{it.table}, u.j)")
         source = f"unnest(%s::int8[], %s::jsonb[]) AS u(n, j), LATERAL {populated} AS r"
-        arguments, given = WHOLE_ROW, [_json_rows(table, cases)]
+        given = [_json_rows(table, cases)]
     else:
         types = "".join(f", %s::{p.type.value}[]" for p in it.parameters)
         aliases = "".join(f", c{number}" for number in range(len(it.parameters)))
         source = f"unnest(%s::int8[]{types}) AS u(n{aliases})"
-        arguments = ", ".join(f"{quoting.ident(p.name)} => u.c{number}" for number, p in enumerate(it.parameters))
         given = [_array(p.type, cases.columns[p.name]) for p in it.parameters]
-    calls = ", ".join(it.call(function, arguments) for function in functions)
-    text = f"SELECT {_formatted(calls)} FROM {source} ORDER BY u.n"  # noqa: S608 - all names are quoted
+    text = f"SELECT {_formatted(', '.join(expressions))} FROM {source} ORDER BY u.n"  # noqa: S608 - all names are quoted
     cursor.execute(text, [list(range(len(cases))), *given])
-    found = zip(*cursor.fetchall(), strict=True)
-    return {f.suffix: list(values) for f, values in zip(functions, found, strict=True)}
+    return [list(values) for values in zip(*cursor.fetchall(), strict=True)]
 
 
 def _formatted(text: str) -> str:

@@ -42,7 +42,8 @@ class Binding:
     """A model's inputs as columns of a table. `parameters[i]` is read from column `columns[i]`.
 
     `table` is qualified, and quoted where it needs to be; `schema` is its schema. `exact[i]` says that the
-    column has the parameter's type already.
+    column has the parameter's type already. `immutable` says that a row's inputs are always the same: the labels of an
+    enum may be renamed.
     """
 
     table: str
@@ -50,6 +51,7 @@ class Binding:
     parameters: tuple[Parameter, ...]
     columns: tuple[str, ...]
     exact: tuple[bool, ...]
+    immutable: bool = True
 
     def reference(self, index: int, row: str) -> str:
         """SQL for parameter `index`, of its type, over the row `row`: an argument `(r)`, or the alias `r` of a table.
@@ -94,7 +96,9 @@ def bind(connection: Connection, columns: Sequence[Column], table: str) -> Bindi
             )
         parameters.append(Parameter(column.name, kind))
         exact.append(source.type == _INTERNAL[kind])
-    return Binding(qualified, schema, tuple(parameters), tuple(source.name for source in chosen), tuple(exact))
+    names = tuple(source.name for source in chosen)
+    immutable = not any(source.enum for source in chosen)
+    return Binding(qualified, schema, tuple(parameters), names, tuple(exact), immutable)
 
 
 _INTERNAL = {

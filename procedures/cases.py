@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pgscore.compiler.artifact import Parameter, SqlType
+from pgscore.compiler.ir import Domain
 from pgscore.compiler.values import evenly
 
 Value = float | int | bool | str | None
@@ -24,6 +25,7 @@ MAX_ROWS = 2000
 MAX_VALUES = 200_000  # rows times columns: wide models get fewer rows
 MAX_CATEGORIES = 50
 SEVERAL = "several columns"
+OUTSIDE = 4  # of the rows that leave the condition of a version, one in so many stays outside
 
 _EXTREMES = (math.nan, math.inf, -math.inf, 1e300, -1e300, 3.5e38, -3.5e38, 1e-300, -1e-300, 0.0, -0.0, 5e-324)
 _TEXTS = ("", "never seen before", 'it\'s "quoted" \\ back', "\N{SNOWMAN}\N{PILE OF POO}")
@@ -53,13 +55,18 @@ class Space:
     """What the columns can hold, and where the model changes its mind (`Artifact.probes`).
 
     `limits` has the columns of a table that hold less than the parameter's type does: "real", "smallint", or "known",
-    which admits only values that the table is known to hold.
+    which admits only values that the table is known to hold. `domains` has those of a version's condition.
     """
 
     parameters: Sequence[Parameter]
     probes: Mapping[str, Sequence[float | str]]
     limits: Mapping[str, str] = field(default_factory=dict)
     paths: Sequence[Mapping[str, float]] = ()
+    domains: Mapping[str, Domain] = field(default_factory=dict)
+
+    def within(self, row: Row, base: Row) -> Row:
+        """The row with the values of `base` in the columns in which it leaves the condition."""
+        return {**row, **{name: base[name] for name, domain in self.domains.items() if not domain.admits(row[name])}}
 
     def along(self, base: Row) -> list[Row]:
         """The base row led to each split of the model's trees (`Artifact.paths`), where the columns can hold that."""
@@ -126,14 +133,18 @@ def adversarial(space: Space, bases: Sequence[Row], *, max_rows: int = MAX_ROWS,
 
     The first base row meets every value of every column, and is led to the splits of the model's trees. The
     combinations, the rest, mix the values of all base rows and put one column on or beside a value at which the model
-    changes its mind.
+    changes its mind. Of a version with a condition most rows satisfy it, as the base rows do.
     """
     max_rows = max(10, min(max_rows, MAX_VALUES // max(1, len(space.parameters))))
     nulls: Row = dict.fromkeys(bases[0])
     rows = [(SEVERAL, nulls), *((SEVERAL, base) for base in bases)]
+    if space.domains:
+        rows.append((SEVERAL, space.within(nulls, bases[0])))
     values = {p.name: space.values(p, bases) for p in space.parameters}
     rows += [(name, {**bases[0], name: value}) for name, value in _in_turn(values, (max_rows - len(rows)) // 2)]
-    rows += [(SEVERAL, row) for row in evenly(space.along(bases[0]), (max_rows - len(rows)) // 2)]
+    rows += [
+        (SEVERAL, space.within(row, bases[0])) for row in evenly(space.along(bases[0]), (max_rows - len(rows)) // 2)
+    ]
     edges = space.edges(bases)
     chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
     chance.shuffle(edges)
@@ -146,7 +157,7 @@ def adversarial(space: Space, bases: Sequence[Row], *, max_rows: int = MAX_ROWS,
         if edges:
             name, value = edges[turn % len(edges)]
             row[name] = value
-        rows.append((SEVERAL, row))
+        rows.append((SEVERAL, row if turn % OUTSIDE == 0 else space.within(row, bases[0])))
     return _cases(space, rows)
 
 
@@ -156,17 +167,45 @@ def perturbed(space: Space, rows: Sequence[Row], count: int, *, seed: int = 0) -
     chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
     chance.shuffle(edges)
     turns = [edges[turn % len(edges)] for turn in range(count)] if edges else []
-    return _cases(space, [(name, {**chance.choice(rows), name: value}) for name, value in turns])
+    moved = []
+    for turn, (name, value) in enumerate(turns):
+        base = chance.choice(rows)
+        row = {**base, name: value}
+        moved.append((name, row if turn % OUTSIDE == 0 else space.within(row, base)))
+    return _cases(space, moved)
 
 
 def synthetic_bases(space: Space, quantiles: Mapping[str, Sequence[Value]], common: Mapping[str, Value]) -> list[Row]:
     """Base rows: row k takes the k-th of each number's `quantiles` (the median first) and a `common` other value.
 
     A text that is none of the model's categories is left out, lest the stored cases hold what only the table should.
-    Where the table says nothing (it is empty), the model's probes do.
+    Where the table says nothing (it is empty), the model's probes do. All satisfy the version's condition.
     """
     count = max([1, *(len(values) for values in quantiles.values())])
-    return [{p.name: _base_value(space, p, turn, quantiles, common) for p in space.parameters} for turn in range(count)]
+    bases = [
+        {p.name: _base_value(space, p, turn, quantiles, common) for p in space.parameters} for turn in range(count)
+    ]
+    for turn, row in enumerate(bases):
+        for parameter in space.parameters:
+            domain = space.domains.get(parameter.name)
+            if domain is not None and not domain.admits(row[parameter.name]):
+                row[parameter.name] = _inside(domain, parameter.type, row[parameter.name], turn)
+    return bases
+
+
+def _inside(domain: Domain, kind: SqlType, value: Value, turn: int) -> Value:
+    """A value that the domain has, near the one that it has not."""
+    if domain.among is not None:
+        found = domain.among[turn % len(domain.among)] if domain.among else None
+    elif kind is SqlType.TEXT:
+        found = next(text for text in ("", *(f"{value}{'~' * n}" for n in range(1, 1000))) if domain.admits(text))
+    else:
+        start = min(max(float(value or 0), domain.low), domain.high)
+        steps = [start + step for n in range(len(domain.excluded) + 2) for step in (n, -n)]
+        found = next((number for number in steps if domain.admits(number)), None)
+    if found is None or isinstance(found, str):
+        return found
+    return bool(found) if kind is SqlType.BOOLEAN else float(found) if kind is SqlType.DOUBLE else int(found)
 
 
 def _base_value(

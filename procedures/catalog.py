@@ -28,6 +28,7 @@ class ModelSummary:
     kind: str | None
     strategy: str | None
     bound_table: str | None
+    condition: str | None
     created_at: datetime
     created_by: str
 
@@ -41,6 +42,7 @@ class VersionSummary:
     aliases: Sequence[str]
     strategy: str
     bound_table: str
+    condition: str | None
     model_sha256: str
 
 
@@ -56,6 +58,7 @@ class VersionDetails:
     strategy: str
     reason: str
     bound_table: str
+    condition: str | None
     parameters: Sequence[Mapping[str, Any]]
     functions: Sequence[Mapping[str, Any]]
     onnx_sha256: str | None

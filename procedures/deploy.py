@@ -20,6 +20,7 @@ from pgscore.compiler.frontends import to_program
 from pgscore.compiler.ir import Program
 from pgscore.compiler.load import LoadedModel
 from pgscore.compiler.oracle import Oracle
+from pgscore.compiler.where import Where, parse_where
 from pgscore.errors import NotInstalledError, ParityError, RightsError, UsageError
 from pgscore.quoting import ident, literal
 
@@ -56,6 +57,7 @@ def deploy(  # noqa: PLR0913 (the options of one command)
     name: str,
     table: str,
     strategy: Strategy | None = None,
+    where: str | None = None,
     alias: str = LIVE,
     promote: bool = False,
     dry_run: bool = False,
@@ -63,15 +65,17 @@ def deploy(  # noqa: PLR0913 (the options of one command)
 ) -> Deployment:
     """Deploys the model as the next version of `name`, for rows of `table`; `strategy` None chooses by cost.
 
-    The first version becomes live by itself; with `promote` the version gets `alias`. With `dry_run` all of it runs,
-    the parity gate too, and is rolled back: the statements are what a deploy would do now.
+    With `where`, such as "region = 'EU' AND tenure >= 12", the version is for rows that satisfy it, and gives NULL for
+    all others. The first version becomes live by itself; with `promote` the version gets `alias`. With `dry_run` all of
+    it runs, the parity gate too, and is rolled back: the statements are what a deploy would do now.
 
-    Raises InvalidNameError, NotFoundError (table), SignatureError (columns), UnsupportedError (a step of the model),
-    NotInstalledError, RightsError, and ParityError where the database's answers differ from the model's.
+    Raises InvalidNameError, UsageError (where), NotFoundError (table), SignatureError (columns), UnsupportedError (a
+    step of the model), NotInstalledError, RightsError, and ParityError where the database's answers differ from the
+    model's.
     """
     check_name(name, "model")
     check_name(alias, "alias")
-    run = _Run(connection, name, progress)
+    run = _Run(connection, name, progress, None if where is None else parse_where(where))
     with transaction(connection) as cursor:
         run.cursor = cursor
         try:
@@ -98,12 +102,14 @@ def program_of(model: LoadedModel) -> Program | Factorisation:
     return model.estimator if isinstance(model.estimator, Factorisation) else to_program(model.estimator)
 
 
-def artifact_of(
+def artifact_of(  # noqa: PLR0913 - keywords
     connection: Connection,
     program: Program | Factorisation,
     binding: Binding,
     model: LoadedModel,
     strategy: Strategy | None,
+    *,
+    where: Where | None = None,
 ) -> Artifact:
     """The artifact of a model's program for a table. Raises UnsupportedError, SignatureError and NotInstalledError."""
     if isinstance(program, Factorisation):
@@ -111,6 +117,8 @@ def artifact_of(
             raise UsageError(
                 "a recommender reads its factors from tables: it has no other strategy; leave out --strategy"
             )
+        if where is not None:
+            raise UsageError("a recommender scores pairs of user and item, whatever they are; leave out --where")
         return program.artifact(binding.parameters, model)
     return build(
         program,
@@ -120,16 +128,21 @@ def artifact_of(
         estimator=model.description,
         model_sha256=model.sha256,
         libraries=model.libraries,
+        where=where,
     )
 
 
 def judge_of(
-    model: LoadedModel, parameters: Sequence[Parameter], functions: Sequence[Function], strategy: Strategy
+    model: LoadedModel,
+    parameters: Sequence[Parameter],
+    functions: Sequence[Function],
+    strategy: Strategy,
+    where: Where | None = None,
 ) -> Judge:
     """What knows the model's own answers."""
     if isinstance(model.estimator, Factorisation):
         return model.estimator
-    return Oracle(model.estimator, parameters, functions, strategy)
+    return Oracle(model.estimator, parameters, functions, strategy, where)
 
 
 @dataclass
@@ -139,6 +152,7 @@ class _Run:
     connection: Connection
     name: str
     progress: Callable[[str], None]
+    where: Where | None = None
     cursor: Any = None
     deployer: str | None = None
     """The role of deployers, where this installation has one."""
@@ -157,14 +171,14 @@ class _Run:
             with pinned(self.cursor):
                 self._require_usage(binding)
         with self._stage("compile", f"compiling {self.name}"):
-            artifact = artifact_of(self.connection, program, binding, model, strategy)
+            artifact = artifact_of(self.connection, program, binding, model, strategy, where=self.where)
         self.statements.append(Statement(PINNED, "Nothing below depends on the session's search_path."))
         with self._stage("create", "creating the functions"), pinned(self.cursor):
             version = self._begin()
             plan = VersionPlan(self.name, version, artifact, binding)
             self._create(plan)
         with self._stage("check", "comparing with the model's own answers"):
-            oracle = judge_of(model, artifact.parameters, artifact.functions, artifact.strategy)
+            oracle = judge_of(model, artifact.parameters, artifact.functions, artifact.strategy, self.where)
             report, cases = gate(
                 self.connection, artifact, name=self.name, version=version, table=binding.table, oracle=oracle
             )
@@ -291,6 +305,7 @@ def _version(plan: VersionPlan, report: ParityReport, cases: str) -> Statement:
         "strategy": artifact.strategy.value,
         "reason": artifact.reason,
         "bound_table": binding.table,
+        "condition": None if artifact.where is None else str(artifact.where),
         "parameters": [{"name": p.name, "type": p.type.value, "column": column} for p, column in sources],
         "functions": functions,
         "onnx_sha256": artifact.onnx.sha256 if artifact.onnx else None,

@@ -145,6 +145,7 @@ def _header(details: VersionDetails) -> str:
             f"file:      sha256 {details.model_sha256}",
             f"made with: {libraries}",
             f"table:     {details.bound_table}",
+            *([f"rows:      {details.condition}; NULL for all others"] if details.condition else []),
             f"strategy:  {details.strategy}: {details.reason}",
             f"deployed:  {details.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC by {details.created_by}",
             f"parity:    {ParityReport.from_json(details.parity).summary()}",

@@ -58,13 +58,21 @@ class VersionPlan:
     def _forms(self, function: Function, schema: str) -> Iterator[Statement]:
         """The function by name, which computes, and by row, which calls it; beyond 100 inputs by row alone."""
         binding, parameters = self.binding, self.artifact.parameters
+        # An SQL function is inlined only where it promises no more than what it calls: the text of an enum is STABLE.
+        volatility = "IMMUTABLE" if binding.immutable else "STABLE"
         qualified = self._qualified(function.suffix, schema)
         says = f"{self.name} v{self.version}: {function.method} of {self.artifact.estimator}"
+        if self.artifact.where is not None:
+            says += f", for rows where {self.artifact.where}; NULL for others"
         by_row = f"r {binding.table}"
         if len(parameters) > MAX_ARGUMENTS:
             outputs = self._outputs("$1", schema)
             body = _body(
-                function, lambda i: binding.reference(i, "(r)"), lambda i: binding.reference(i, "($1)"), outputs
+                function,
+                lambda i: binding.reference(i, "(r)"),
+                lambda i: binding.reference(i, "($1)"),
+                outputs,
+                volatility,
             )
             yield Statement(_create(qualified, by_row, function, body), says)
         else:
@@ -77,7 +85,7 @@ class VersionPlan:
             else:
                 computes = self._qualified(function.suffix, SCHEMA)
             passed = ", ".join(f"{ident(p.name)} => {binding.reference(i, '(r)')}" for i, p in enumerate(parameters))
-            call = f"LANGUAGE sql IMMUTABLE PARALLEL SAFE\nRETURN {computes}({passed})"
+            call = f"LANGUAGE sql {volatility} PARALLEL SAFE\nRETURN {computes}({passed})"
             yield Statement(_create(qualified, by_row, function, call), f"The same for a row of {binding.table}")
         yield Statement(f"COMMENT ON FUNCTION {qualified}({binding.table}) IS {literal(says)}")
 
@@ -108,7 +116,11 @@ def _create(qualified: str, arguments: str, function: Function, body: str) -> st
 
 
 def _body(
-    function: Function, by_name: Callable[[int], str], by_position: Callable[[int], str], outputs: str = ""
+    function: Function,
+    by_name: Callable[[int], str],
+    by_position: Callable[[int], str],
+    outputs: str = "",
+    volatility: str = "IMMUTABLE",
 ) -> str:
     """Language, footer and body of the function that computes.
 
@@ -120,11 +132,11 @@ def _body(
         hides = "SELECT" in function.body.text.upper()
         body = Template(function.body.text.replace(OnnxGraph.OUTPUTS.text, outputs))
         expression = body.render(by_position if hides else by_name)
-        return f"LANGUAGE sql IMMUTABLE PARALLEL SAFE\nRETURN {expression}"
+        return f"LANGUAGE sql {volatility} PARALLEL SAFE\nRETURN {expression}"
     text = function.body.render(by_position)
     tag = dollar_tag(text)
     return (
-        "LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE\nSET search_path = pg_catalog, pg_temp\n"
+        f"LANGUAGE plpgsql {volatility} PARALLEL SAFE\nSET search_path = pg_catalog, pg_temp\n"
         f"AS {tag}\n{text.strip()}\n{tag}"
     )
 

@@ -19,6 +19,7 @@ import psycopg2
 from psycopg2.extensions import parse_dsn
 
 from pgscore.compiler.artifact import Strategy
+from pgscore.compiler.where import parse_where
 from pgscore.errors import InvalidNameError, ModelFileError, UsageError
 
 from . import project_options
@@ -49,6 +50,7 @@ DATABASE_KEYS: Mapping[str, type] = {"dsn": str}
 MODEL_KEYS: Mapping[str, type] = {
     "file": str,
     "table": str,
+    "where": str,
     "strategy": str,
     "promote": bool,
     "alias": str,
@@ -94,8 +96,9 @@ _TABLES = ("database", "models", "jobs")
 class ModelEntry:
     """`[models.NAME]`: a version of the file `path` (in the toml: `file`), whose hash is `sha256`, bound to `table`.
 
-    `strategy` None leaves it to the cost model. `trust`: the file may be a pickle. `grants` are the roles that may call
-    the model; None: pgscore.toml says nothing of them.
+    `strategy` None leaves it to the cost model. `condition` (in the toml: `where`) says which rows it is for, as the
+    catalog would; None: all. `trust`: the file may be a pickle. `grants` are the roles that may call the model; None:
+    pgscore.toml says nothing of them.
     """
 
     name: str
@@ -108,6 +111,7 @@ class ModelEntry:
     alias: str
     promote: bool
     grants: tuple[str, ...] | None
+    condition: str | None = None
 
 
 @dataclass(frozen=True)
@@ -260,7 +264,17 @@ def _model(table: TomlTable, name: str) -> ModelEntry:
         alias=alias,
         promote=entry.get("promote", True),
         grants=tuple(dict.fromkeys(entry["grants"])) if "grants" in entry else None,
+        condition=_condition(table, entry),
     )
+
+
+def _condition(table: TomlTable, entry: Mapping[str, Any]) -> str | None:
+    if "where" not in entry:
+        return None
+    try:
+        return str(parse_where(entry["where"]))
+    except UsageError as error:
+        raise UsageError(f"{table.where('where')}: {error}") from None
 
 
 def _job(table: TomlTable, name: str) -> JobEntry:

@@ -71,6 +71,7 @@ class DeployVersion(Action):
     before: int | None
     lives: bool
     reason: str
+    condition: str | None = None
 
     @property
     def title(self) -> str:
@@ -83,7 +84,8 @@ class DeployVersion(Action):
             moves.append("it becomes live, as a first version does")
         elif not self.promote:
             moves.append(f"{self.alias} stays {self.before}" if self.before else "not promoted")
-        return f" for {self.table}: {self.file} ({self.reason}); {'; '.join(moves)}"
+        rows = f" where {self.condition}" if self.condition else ""
+        return f" for {self.table}{rows}: {self.file} ({self.reason}); {'; '.join(moves)}"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import psycopg2
 import psycopg2.errors
 
 from pgscore.compiler.load import LoadedModel, load_model
+from pgscore.compiler.where import parse_where
 from pgscore.errors import ActionError, PgscoreError, RefusedError, UntrustedModelError
 
 from . import lifecycle, refresh, rights
@@ -118,7 +119,8 @@ def _compiled(connection: Connection, action: DeployVersion) -> LoadedModel:
     program = program_of(model)
     with transaction(connection):
         binding = bind(connection, program.columns, action.table)
-        artifact_of(connection, program, binding, model, action.strategy)
+        where = None if action.condition is None else parse_where(action.condition)
+        artifact_of(connection, program, binding, model, action.strategy, where=where)
     return model
 
 
@@ -136,6 +138,7 @@ def _run(connection: Connection, action: Action) -> Done:
                 name=action.model,
                 table=action.table,
                 strategy=action.strategy,
+                where=action.condition,
                 alias=action.alias,
                 promote=action.promote,
             )

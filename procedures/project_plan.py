@@ -1,8 +1,8 @@
 """What a database lacks to be as pgscore.toml says: a list of actions, which project_apply.py runs.
 
-A version is up to date when it was made from the file of the same hash, for the same table, with the strategy that the
-toml asks for (`auto`: any). Where several are, the alias's is taken, else the newest: so a `git revert` promotes the
-version that is there already, and deploys nothing twice.
+A version is up to date when it was made from the file of the same hash, for the same table and rows of it, with the
+strategy that the toml asks for (`auto`: any). Where several are, the alias's is taken, else the newest: so a `git
+revert` promotes the version that is there already, and deploys nothing twice.
 
 What the toml does not name is left alone. `prune` drops jobs and grants of the models that it names, never a model:
 several projects may share a database.
@@ -86,7 +86,9 @@ class _Planner:
         fitting = [
             version.version
             for version in same
-            if version.bound_table == table and (entry.strategy is None or entry.strategy.value == version.strategy)
+            if version.bound_table == table
+            and version.condition == entry.condition
+            and (entry.strategy is None or entry.strategy.value == version.strategy)
         ]
         aliases = self.aliases.setdefault(entry.name, set())
         if entry.promote:
@@ -112,7 +114,8 @@ class _Planner:
             promote=entry.promote,
             before=before,
             lives=lives,
-            reason=_reason(same, table),
+            reason=_reason(same, table, entry.condition),
+            condition=entry.condition,
         )
 
     def _grants(self) -> list[Grant | Revoke]:
@@ -249,13 +252,15 @@ class _Planner:
             return target
 
 
-def _reason(same: Sequence[VersionSummary], table: str) -> str:
+def _reason(same: Sequence[VersionSummary], table: str, condition: str | None) -> str:
     """Why a version is deployed, where those of `same` were made from the same file."""
     if not same:
         return "a new file"
     last = same[-1]
     if last.bound_table != table:
         return f"version {last.version} of it is for {last.bound_table}"
+    if last.condition != condition:
+        return f"version {last.version} of it is for {f'rows where {last.condition}' if last.condition else 'all rows'}"
     return f"version {last.version} of it runs as {last.strategy}"
 
 

@@ -10,17 +10,20 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import psycopg2
 import psycopg2.errorcodes
 
 from pgscore.compiler.artifact import Artifact, Function, Parameter, SqlType, Template
-from pgscore.compiler.ir import TOLERANCE
+from pgscore.compiler.ir import TOLERANCE, Domain
+from pgscore.compiler.where import parse_where
 from pgscore.errors import NotFoundError
 
 from .answers import Subject, Table, evaluate
 from .cases import Cases, Row, Space, adversarial, perturbed, synthetic_bases
+from .conditional import Answers, Conditional, Judge
 from .connection import Connection, errors, pinned, transaction
 from .parity import FunctionParity, ParityReport, compare
 
@@ -37,21 +40,15 @@ __all__ = [
     "verify",
 ]
 
-Answers = Mapping[str, Sequence[object]]
 T = TypeVar("T")
 
 SECONDS = 3.0  # what real rows may cost: an ensemble in plpgsql takes half a millisecond a row for its three functions
 MAX_ROWS = 10_000
 MIN_REAL_ROWS = 1000
 MOVES = 10  # how often a real row may come back with another of its columns moved
+OUTSIDE = 10  # one row that does not satisfy a version's condition for so many that do
 _EMPTY = "the table is empty: adversarial rows only"
-
-
-class Judge(Protocol):
-    """What knows the right answers: compiler.oracle.Oracle, for a model."""
-
-    def answers(self, columns: Mapping[str, Sequence[object]]) -> Answers:
-        """The answers for each row, by function suffix; None where the model refuses the row."""
+_NONE_SATISFIES = "no row of the table satisfies the condition: adversarial rows only"
 
 
 def gate(  # noqa: PLR0913
@@ -69,22 +66,30 @@ def gate(  # noqa: PLR0913
     Gives the report and, as JSON text, the made-up rows with the model's answers, for `verify` to replay. The table is
     read as the connected user; at most `max_rows` of its rows are used, fewer where the functions are slow.
     """
-    factors = None if artifact.factors is None else artifact.factors.sha256
     it = Subject(
-        name, version, table, artifact.parameters, artifact.functions, artifact.probes, artifact.tolerance, factors
+        name,
+        version,
+        table,
+        artifact.parameters,
+        artifact.functions,
+        artifact.probes,
+        artifact.tolerance,
+        None if artifact.factors is None else artifact.factors.sha256,
+        artifact.where,
     )
     with errors(f"checking model {name}"), connection.cursor() as cursor, pinned(cursor):
         _settle(cursor)
         bound = Table(cursor, it, max_rows)
-        space = Space(it.parameters, it.probes, bound.limits(), artifact.paths)
+        space = Space(it.parameters, it.probes, bound.limits(), artifact.paths, _domains(it))
         made_up = adversarial(space, synthetic_bases(space, *bound.statistics()))
-        answers = oracle.answers(made_up.columns)
+        judge = Conditional(oracle, cursor, bound, it)
+        answers = judge.answers(made_up.columns)
         trial = _Trial(cursor, bound, it)
         trial.factors()
         if artifact.approximation:
             trial.note(f"within {artifact.tolerance:.1e}: {artifact.approximation}")
         trial.made_up(made_up, answers)
-        trial.real(oracle, space)
+        trial.real(judge, space)
         return trial.report(), _encode(it, made_up, answers)
 
 
@@ -99,11 +104,12 @@ def verify(
         it = subject(connection, name, version)
         _settle(cursor)
         made_up, answers = stored_cases(cursor, it)
-        trial = _Trial(cursor, Table(cursor, it, MAX_ROWS), it)
+        table = Table(cursor, it, MAX_ROWS)
+        trial = _Trial(cursor, table, it)
         trial.factors()
         trial.made_up(made_up, answers)
         if oracle is not None:
-            trial.real(oracle, None)
+            trial.real(Conditional(oracle, cursor, table, it), None)
         return trial.report()
 
 
@@ -113,7 +119,7 @@ def subject(connection: Connection, name: str, version: int | None = None) -> Su
         cursor.execute(
             """
             SELECT v.version, v.bound_table, v.parameters, v.functions,
-                (v.parity->>'tolerance')::double precision, v.functions->0->'factors'->>'sha256'
+                (v.parity->>'tolerance')::double precision, v.functions->0->'factors'->>'sha256', v.condition
             FROM pgscore.models AS m
             JOIN pgscore.versions AS v USING (model_id)
             LEFT JOIN pgscore.aliases AS a ON a.version_id = v.version_id AND a.alias = 'live'
@@ -128,7 +134,14 @@ def subject(connection: Connection, name: str, version: int | None = None) -> Su
     parameters = tuple(Parameter(p["name"], SqlType(p["type"])) for p in row[2])
     functions = tuple(_function(f) for f in row[3])
     tolerance = TOLERANCE if row[4] is None else row[4]
-    return Subject(name, row[0], row[1], parameters, functions, tolerance=tolerance, factors_sha256=row[5])
+    where = None if row[6] is None else parse_where(row[6])
+    return Subject(name, row[0], row[1], parameters, functions, {}, tolerance, row[5], where)
+
+
+def _domains(it: Subject) -> dict[str, Domain]:
+    """What the version's condition says of each column, by name."""
+    found = {} if it.where is None else it.where.domains(it.parameters)
+    return {it.parameters[index].name: domain for index, domain in found.items()}
 
 
 def _function(given: Mapping[str, Any]) -> Function:
@@ -194,17 +207,23 @@ class _Trial:
         affordable = max(MIN_REAL_ROWS, int(SECONDS / 2 / per_row)) if per_row else self._table.max_rows
         limit = min(self._table.max_rows, affordable)
         functions = self._sound()
+        read = [self._table.rows]
+        if self._it.where is not None:
+            read.append(partial(self._table.rows, outside=True))
         try:
-            cases, found = self._try(lambda: self._table.rows(functions, limit))
+            parts = [self._try(partial(rows, functions, limit // OUTSIDE**n)) for n, rows in enumerate(read)]
         except psycopg2.Error as error:
             _reraise_unless_function(error)
             self._blame(functions, error, limit)
             return
+        for part, found in parts:
+            if len(part):
+                self._real += len(part)
+                self._add(part, judge.answers(part.columns), found)
+        cases = parts[0][0]
         if not len(cases):
-            self._notes.append(_EMPTY)
+            self._notes.append(_NONE_SATISFIES if self._real else _EMPTY)
             return
-        self._real += len(cases)
-        self._add(cases, judge.answers(cases.columns), found)
         if space is not None:
             rows: list[Row] = [
                 dict(zip(cases.columns, r, strict=True)) for r in zip(*cases.columns.values(), strict=True)

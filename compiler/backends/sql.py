@@ -20,9 +20,10 @@ from pgscore.quoting import number
 from .. import ir
 from ..artifact import Parameter, Template
 from ..fact import EXP_HIGH, Fact
-from ..facts import TYPES, Facts, Guard, analyse
+from ..facts import Facts, Guard, analyse, input_fact
 from ..ir import FINITE, Block, Ref
 from ..rewrites import producers
+from .sql_domains import conditions
 from .sql_nodes import NAMES, NODES, arg_max_values, argument, choose_largest
 from .sql_scope import Scope, TooLargeError, count_uses, refusal
 from .sql_text import (
@@ -78,7 +79,7 @@ def expression(
     sql = _result(scope, result)
     if scope.conditions:
         sql = _guarded(scope.conditions, sql)
-    guards = _input_guards(scope)
+    guards = [*conditions(program, parameters), *_input_guards(scope)]
     if guards:
         sql = _guarded(guards, sql)
     if len(sql) > limit:
@@ -91,7 +92,7 @@ def block(program: ir.Program, parameters: Sequence[Parameter], facts: Facts, re
     uses = count_uses(program, facts, result.columns)
     scope = _walk(Scope(program, parameters, facts, uses, variables=True))
     returned = _result(scope, result)
-    guards = _input_guards(scope)
+    guards = [*conditions(program, parameters), *_input_guards(scope)]
     statements = [*([refusal(_all(guards))] if guards else []), *scope.statements, f"RETURN {indent(returned)};"]
     declare = "DECLARE\n  " + "\n  ".join(scope.declared) + "\n" if scope.declared else ""
     return Template(declare + "BEGIN\n  " + "\n  ".join(indent(s) for s in statements) + "\nEND")
@@ -99,6 +100,7 @@ def block(program: ir.Program, parameters: Sequence[Parameter], facts: Facts, re
 
 def features(program: ir.Program, parameters: Sequence[Parameter]) -> tuple[Template, ...]:
     """`program.features()` as expressions of doubles, for each row, also those that the model refuses."""
+    program = replace(program, domains={})
     facts = analyse(program, parameters, guarded=False)
     uses = count_uses(program, facts, program.features())
     scope = _walk(Scope(program, parameters, facts, uses, variables=False))
@@ -163,13 +165,13 @@ def _guarded_source(program: ir.Program, facts: Facts, ref: Ref) -> Ref | None:
 
 def _input_guards(scope: Scope) -> list[str]:
     """The conditions on the parameters themselves, merged into one for each parameter."""
-    conditions = []
+    found = []
     for position, node in enumerate(scope.program.nodes):
         guard = scope.facts.inputs.get(Ref(position, 0))
         if guard and isinstance(node, ir.Input):
-            parameter = scope.parameters[node.index].type
-            conditions += _guard(argument(node.index, parameter, TYPES[parameter]), TYPES[parameter], guard)
-    return conditions
+            fact = input_fact(scope.program, node.index, scope.parameters)
+            found += _guard(argument(node.index, scope.parameters[node.index].type, fact), fact, guard)
+    return found
 
 
 def _guard(value: Value, fact: Fact, guard: Guard) -> list[str]:

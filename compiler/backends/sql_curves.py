@@ -20,7 +20,19 @@ from ..ir import FLOAT32_LIMIT, Op, Ref
 from .normal_cdf import CENTRE, END, FAR_SIDE, ROOT_HALF, SIDE
 from .normal_quantile import EXP_MINUS_2, FAR_TAIL, MIDDLE, ROOT_2PI, TAIL, Ratio
 from .sql_scope import Scope
-from .sql_text import INFINITY, Form, Kind, Value, case, double, flushed, strict, without_nan
+from .sql_text import (
+    EXACT_INTEGER,
+    INFINITY,
+    Form,
+    Kind,
+    Value,
+    case,
+    double,
+    flushed,
+    integer,
+    strict,
+    without_nan,
+)
 
 ONE, ZERO = number(1.0), number(0.0)
 SQUARE_HIGH = 1.3e154
@@ -237,13 +249,17 @@ CURVES: dict[Op, Callable[[Value, Fact], Value]] = {
 
 
 def piecewise(node: ir.Piecewise, ref: Ref, scope: Scope) -> Value:
-    """A binary search among the knots for the polynomial of x; pieces that are equal are one."""
+    """A binary search among the knots for the polynomial of x; pieces that are equal are one.
+
+    Whole numbers are compared with whole numbers.
+    """
     source = node.inputs[0]
     value, fact = without_nan(double(scope[source])), scope.fact(source)
     coefficients, origin = node.coefficients[:, ref.column], node.origin
     pieces = [_polynomial(value, fact, c, o) for c, o in zip(coefficients.tolist(), origin.tolist(), strict=True)]
     kept = [0, *(i for i in range(1, len(pieces)) if pieces[i] != pieces[i - 1])]
-    sql = _search(value, [pieces[i] for i in kept], [float(node.knots[i - 1]) for i in kept[1:]])
+    compared = value if integer(scope[source]).kind is not Kind.INT else integer(scope[source])
+    sql = _search(compared, [pieces[i] for i in kept], [float(node.knots[i - 1]) for i in kept[1:]])
     if value.null and not np.any(coefficients[:, 1:], axis=1).all():
         # A constant would answer for NULL as well.
         sql = case([(f"{value.operand} IS NOT NULL", sql)], None)
@@ -255,13 +271,17 @@ def _search(value: Value, pieces: Sequence[str], knots: Sequence[float]) -> str:
     if len(pieces) == 1:
         return pieces[0]
     if len(pieces) <= 4:
-        return case(
-            [(f"{value.operand} < {number(k)}", piece) for k, piece in zip(knots, pieces[:-1], strict=True)], pieces[-1]
-        )
+        return case([(_is_below(value, k), piece) for k, piece in zip(knots, pieces[:-1], strict=True)], pieces[-1])
     middle = len(pieces) // 2
     low = _search(value, pieces[:middle], knots[: middle - 1])
     high = _search(value, pieces[middle:], knots[middle:])
-    return case([(f"{value.operand} < {number(knots[middle - 1])}", low)], high)
+    return case([(_is_below(value, knots[middle - 1]), low)], high)
+
+
+def _is_below(value: Value, knot: float) -> str:
+    if value.kind is Kind.INT and abs(knot) < EXACT_INTEGER:
+        return f"{value.operand} < {math.ceil(knot)}"
+    return f"{double(value).operand} < {number(knot)}"
 
 
 def _polynomial(value: Value, fact: Fact, coefficients: Sequence[float], origin: float) -> str:

@@ -35,6 +35,7 @@ from .base import FINITE, FLOAT32_LIMIT, Block, Column, Dtype, Node, Ref
 from .columns import Check, Codes, Constant, FillText, Impute, Input, IsMissing, Lookup, OneHot, Select
 from .coupling import CouplePairwise
 from .curves import Elementwise, Op, Piecewise
+from .domain import Domain, Scalar
 from .kernels import Kernel
 from .kinds import NODE_KINDS
 from .medians import WeightedMedian
@@ -59,6 +60,7 @@ __all__ = [
     "Constant",
     "CouplePairwise",
     "Divide",
+    "Domain",
     "Dtype",
     "Element",
     "Elementwise",
@@ -90,6 +92,7 @@ __all__ = [
     "Reduce",
     "Reduction",
     "Ref",
+    "Scalar",
     "Select",
     "Sigmoid",
     "Softmax",

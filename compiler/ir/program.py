@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 
 from .base import Block, Column, Dtype, Node, Ref
 from .columns import Check, Codes, Input
+from .domain import Domain
 from .kinds import NODE_KINDS
 
 
@@ -66,7 +67,9 @@ class Program:
 
     `tolerance` is how far its numbers may lie from the model's own, relative: more than TOLERANCE only where the model
     itself computes in fewer digits, for the reason in `approximation`. `as_is` is the same model, of the same columns
-    and outputs, as the ONNX graph that it was made from: ONNX then runs that graph itself.
+    and outputs, as the ONNX graph that it was made from: ONNX then runs that graph itself. With `domains`, by the
+    number of an input column, it is for rows with such values alone: it may compute anything for others, and SQL and
+    ONNX refuse them.
 
     Raises ValueError if a node reads a later node, a column that does not exist, or the wrong type of column.
     """
@@ -78,6 +81,7 @@ class Program:
     tolerance: float = TOLERANCE
     approximation: str = ""
     as_is: Program | None = None
+    domains: Mapping[int, Domain] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for position, node in enumerate(self.nodes):

@@ -24,6 +24,7 @@ from .options import (
     StrategyOption,
     Table,
     Trust,
+    Where,
     Why,
     split_version,
 )
@@ -58,6 +59,7 @@ def deploy(  # noqa: PLR0913, PLR0917 (its options)
     table: Table,
     trust: Trust = False,
     strategy: StrategyOption = StrategyChoice.AUTO,
+    where: Where = None,
     alias: Alias = "live",
     promote: Annotated[
         bool, typer.Option("--promote", help="Make it the alias's version. A first version becomes that by itself.")
@@ -85,6 +87,7 @@ def deploy(  # noqa: PLR0913, PLR0917 (its options)
                 name=name,
                 table=table,
                 strategy=None if strategy is StrategyChoice.AUTO else Strategy(strategy.value),
+                where=where,
                 alias=alias,
                 promote=promote,
                 dry_run=dry_run,
@@ -99,6 +102,7 @@ def deploy(  # noqa: PLR0913, PLR0917 (its options)
         "estimator": artifact.estimator,
         "strategy": artifact.strategy.value,
         "reason": artifact.reason,
+        "condition": None if artifact.where is None else str(artifact.where),
         "sha256": artifact.sha256,
         "functions": [{"suffix": f.suffix, "method": f.method, "result": f.result} for f in artifact.functions],
         "parity": json.loads(deployment.report.to_json()),
@@ -117,6 +121,8 @@ def deploy(  # noqa: PLR0913, PLR0917 (its options)
         if explain:
             console.print(f"Model:    {artifact.estimator}")
             console.print(f"Strategy: {artifact.strategy.value}: {artifact.reason}")
+            if artifact.where is not None:
+                console.print(f"Rows:     {artifact.where}; NULL for all others")
             functions = [[_function_name(name, f.suffix), f.result, f.method] for f in artifact.functions]
             console.print(output.table(["function", "gives", "equals"], functions))
             console.print("Seconds:  " + ", ".join(f"{what} {took:.2f}" for what, took in deployment.seconds.items()))
@@ -192,6 +198,7 @@ def show(
         facts = {
             "model": found.estimator,
             "table": found.bound_table,
+            **({"rows": f"{found.condition}; NULL for all others"} if found.condition else {}),
             "strategy": f"{found.strategy}: {found.reason}",
             "parity": parity,
             "deployed": f"{found.created_at:%Y-%m-%d %H:%M:%S} by {found.created_by}",
@@ -321,4 +328,4 @@ def _judge(connection: Any, model: str, version: int, loaded: LoadedModel) -> Ju
     if details.model_sha256 != loaded.sha256:
         raise UsageError(f"{loaded.path} is not the file that {model} version {version} was deployed from")
     found = subject(connection, model, version)
-    return judge_of(loaded, found.parameters, found.functions, Strategy(details.strategy))
+    return judge_of(loaded, found.parameters, found.functions, Strategy(details.strategy), found.where)

@@ -17,7 +17,7 @@ from pgscore.errors import UnsupportedError, UsageError
 
 from . import output
 from .command import Reply, Session, command
-from .options import MODEL_FILE, ModelFile, Output, Trust
+from .options import MODEL_FILE, ModelFile, Output, Trust, Where
 from .replies import plain, rows
 
 if TYPE_CHECKING:
@@ -206,6 +206,7 @@ def compile_model(  # noqa: PLR0913, PLR0917 (its options)
     name: Annotated[
         str | None, typer.Option("--as", metavar="NAME", help="The SQL function's name. Default: the file's.")
     ] = None,
+    where: Where = None,
     trust: Trust = False,
 ) -> Reply:
     """Compile a model without a database: numbers are double precision, strings text.
@@ -216,7 +217,11 @@ def compile_model(  # noqa: PLR0913, PLR0917 (its options)
     from pgscore.compiler.build import build, default_parameters
     from pgscore.compiler.frontends import to_program
     from pgscore.compiler.load import load_model
+    from pgscore.compiler.where import parse_where
 
+    if where is not None and to is Target.ONNX:
+        raise UsageError("--where is for SQL: pgscore asks for the condition beside a graph, so deploy it")
+    condition = None if where is None else parse_where(where)
     with output.progress("compiling"):
         model = load_model(model_file, trust=trust)
         output.warn(model.warnings)
@@ -229,6 +234,7 @@ def compile_model(  # noqa: PLR0913, PLR0917 (its options)
             estimator=model.description,
             model_sha256=model.sha256,
             libraries=model.libraries,
+            where=condition,
         )
         content = _content(artifact, name or model_file.stem, model_file.name)
     if destination is None and to is Target.ONNX and not session.as_json and sys.stdout.isatty():
@@ -259,7 +265,7 @@ def compile_model(  # noqa: PLR0913, PLR0917 (its options)
 
 _HEADER = """\
 {estimator} from {file} (sha256 {sha256}),
-compiled by pgscore {version}; as {strategy}: {reason}.
+compiled by pgscore {version}; as {strategy}: {reason}.{rows}
 
 Numbers are written '0.1'::float8, since PostgreSQL reads 0.1 as numeric. NULL means that the model refuses the row: a
 missing value that it does not take, an infinity, or a number so large that its arithmetic would overflow; the first
@@ -295,6 +301,7 @@ def _content(artifact: Artifact, name: str, file: str) -> bytes:
         version=pgscore.__version__,
         strategy=artifact.strategy.value,
         reason=artifact.reason,
+        rows="" if artifact.where is None else f"\nFor rows where {artifact.where}; all others get NULL.",
     )
     return as_script(statements, header).encode()
 

@@ -74,6 +74,14 @@ class StrategyChoice(str, Enum):  # noqa: UP042 (typer shows the values of a str
     ONNX = "onnx"
 
 
+Where = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        metavar="CONDITION",
+        help="Only for rows such as \"region = 'EU' AND tenure >= 12\": leaner SQL; other rows get NULL.",
+    ),
+]
 StrategyOption = Annotated[StrategyChoice, typer.Option("--strategy", help="How the model runs in the database.")]
 
 _MODEL_VERSION = re.compile(r"(?P<name>[^@]+)(@(?P<version>[1-9][0-9]*))?")

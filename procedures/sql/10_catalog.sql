@@ -74,6 +74,7 @@ CREATE TABLE IF NOT EXISTS pgscore.versions (
     parity       jsonb NOT NULL,
     created_at   timestamptz NOT NULL DEFAULT now(),
     created_by   text NOT NULL DEFAULT session_user,
+    condition    text CONSTRAINT versions_condition_says_something CHECK (condition <> ''),
     CONSTRAINT versions_version_is_unique UNIQUE (model_id, version),
     CONSTRAINT versions_alias_target UNIQUE (model_id, version_id),
     CONSTRAINT versions_graph_goes_with_onnx CHECK ((strategy = 'onnx') = (onnx_sha256 IS NOT NULL)),
@@ -111,6 +112,8 @@ COMMENT ON COLUMN pgscore.versions.parity IS
     'Report of the parity gate: rows compared and the largest difference; no values of rows';
 COMMENT ON COLUMN pgscore.versions.created_at IS 'When it was deployed';
 COMMENT ON COLUMN pgscore.versions.created_by IS 'Who deployed it';
+COMMENT ON COLUMN pgscore.versions.condition IS
+    'The rows that it is for, such as region = ''EU''; all others get NULL. Where this is NULL it is for all rows';
 
 CREATE TABLE IF NOT EXISTS pgscore.parity_cases (
     version_id integer PRIMARY KEY REFERENCES pgscore.versions (version_id) ON DELETE CASCADE,
@@ -165,7 +168,7 @@ COMMENT ON COLUMN pgscore.history.from_version IS 'Where the alias pointed befor
 COMMENT ON COLUMN pgscore.history.to_version IS 'Where the alias points now, or the version that was deployed';
 COMMENT ON COLUMN pgscore.history.at IS 'When';
 COMMENT ON COLUMN pgscore.history.by IS 'Who: the role that logged in, whatever role it acted as';
-COMMENT ON COLUMN pgscore.history.note IS 'Why, as whoever did it put it; of grant and revoke, the role';
+COMMENT ON COLUMN pgscore.history.note IS 'Why, as whoever did it put it; of grant and revoke, the role; of deploy, the rows that the version is for, if not all';
 COMMENT ON COLUMN pgscore.history.sha256 IS 'versions.sha256 of to_version, of a drop that of from_version';
 COMMENT ON COLUMN pgscore.history.parity IS 'versions.parity of to_version';
 

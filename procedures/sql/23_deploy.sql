@@ -116,7 +116,10 @@ AS $function$
     SELECT CASE
         WHEN p.prokind <> 'f' OR p.proretset OR p.pronargdefaults > 0 OR p.provariadic <> 0
              OR p.prosecdef OR p.proleakproof OR p.proisstrict OR p.prosupport <> 0
-             OR p.provolatile <> 'i' OR p.proparallel <> 's'
+             -- Of a row with an enum, whose text is STABLE.
+             OR p.provolatile <> 'i' AND NOT (p.provolatile = 's' AND EXISTS (
+                 SELECT FROM pg_type AS t WHERE t.oid = p.proargtypes[0] AND t.typtype = 'c'))
+             OR p.proparallel <> 's'
             THEN 'is no plain function that is IMMUTABLE and PARALLEL SAFE'
         WHEN format_type(p.prorettype, NULL)
              !~ '^(integer|bigint|boolean|text|double precision)(\[\])?$'
@@ -284,21 +287,21 @@ BEGIN
 
     INSERT INTO pgscore.versions (
         model_id, version, estimator, kind, strategy, reason, bound_table, parameters, functions, onnx_sha256, sql, sha256,
-        model_sha256, libraries, parity)
+        model_sha256, libraries, parity, condition)
     SELECT
         m.model_id, add_version.version, d.estimator, d.kind, d.strategy, d.reason, format('%I.%I', n.nspname, c.relname),
-        d.parameters, d.functions, d.onnx_sha256, d.sql, d.sha256, d.model_sha256, d.libraries, d.parity
+        d.parameters, d.functions, d.onnx_sha256, d.sql, d.sha256, d.model_sha256, d.libraries, d.parity, d.condition
     FROM pgscore.models AS m
     CROSS JOIN jsonb_to_record(details) AS d (
         estimator text, kind text, strategy text, reason text, parameters jsonb, functions jsonb, onnx_sha256 text, sql text,
-        sha256 text, model_sha256 text, libraries jsonb, parity jsonb)
+        sha256 text, model_sha256 text, libraries jsonb, parity jsonb, condition text)
     JOIN pg_class AS c ON c.oid = bound
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE m.name = add_version.model
     RETURNING version_id INTO new_id;
     INSERT INTO pgscore.parity_cases (version_id, cases) VALUES (new_id, add_version.cases);
-    INSERT INTO pgscore.history (model_id, model, action, to_version, sha256, parity)
-    SELECT v.model_id, add_version.model, 'deploy', v.version, v.sha256, v.parity
+    INSERT INTO pgscore.history (model_id, model, action, to_version, note, sha256, parity)
+    SELECT v.model_id, add_version.model, 'deploy', v.version, 'for rows where ' || v.condition, v.sha256, v.parity
     FROM pgscore.versions AS v
     WHERE v.version_id = new_id;
 

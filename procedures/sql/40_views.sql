@@ -21,7 +21,8 @@ SELECT
     v.libraries,
     v.parity,
     v.created_at,
-    v.created_by
+    v.created_by,
+    v.condition
 FROM pgscore.versions AS v
 JOIN pgscore.models AS m USING (model_id);
 COMMENT ON VIEW pgscore.version_overview IS 'All versions of all models, with the aliases that point to them';
@@ -41,7 +42,8 @@ SELECT
     live.strategy,
     live.bound_table,
     m.created_at,
-    m.created_by
+    m.created_by,
+    live.condition
 FROM pgscore.models AS m
 LEFT JOIN pgscore.aliases AS l ON l.model_id = m.model_id AND l.alias = 'live'
 LEFT JOIN pgscore.versions AS live ON live.version_id = l.version_id;

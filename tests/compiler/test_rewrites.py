@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from pgscore.compiler import ir, rewrites
+from pgscore.compiler import ir, rewrites, tree_rewrites
 from pgscore.compiler.backends import numpy as reference
 from pgscore.compiler.frontends import to_program
 from pgscore.compiler.ir import Method, Output, Program, Ref
@@ -230,6 +230,96 @@ def test_trees_take_the_fill_value_s_way_instead_of_imputing() -> None:
             ir.Impute(inputs(2), np.array(fill)),
             ir.Trees(block(2, 2), forest(), np.zeros(2)),
         )
-        rewritten = rewrites.prune(rewrites.impute_in_trees(p))
+        rewritten = rewrites.prune(tree_rewrites.impute_in_trees(p))
         assert ir.Impute not in kinds(rewritten)
         assert_equal_answers(p, rewritten)
+
+
+@pytest.mark.parametrize("center", [0.0, 30.2, -1e9, 1e-300, 7e307])
+@pytest.mark.parametrize("scale", [17.130661516707402, 1e-5, 3e-310, 1e300])
+def test_thresholds_before_a_scaler_decide_every_double_alike(center: float, scale: float) -> None:
+    """Each tree is a stump on the scaled column, and its threshold and all neighbours of it are tried."""
+    thresholds = [-1e300, -0.4038073867559433, 0.0, 5e-324, 0.017162210308015343, 1.0, 1e300]
+    n = len(thresholds)
+    stumps = ir.Forest(
+        roots=np.arange(n) * 3,
+        feature=np.tile([0, -1, -1], n),
+        threshold=np.repeat(thresholds, 3),
+        left=np.arange(3 * n) // 3 * 3 + 1,
+        right=np.arange(3 * n) // 3 * 3 + 2,
+        missing_left=np.arange(3 * n) % 2 == 0,
+        value=np.tile([[0.0], [1.0], [0.0]], (n, 1)),
+        output=np.arange(n),
+        category_set=np.full(3 * n, -1),
+    )
+    p = program(
+        [N],
+        ir.Standardize(inputs(1), np.array([center]), np.array([scale])),
+        ir.MultiplyAdd(block(1, 1), np.array([0.7]), np.array([0.1])),
+        ir.Trees(block(2, 1), stumps, np.zeros(n)),
+        outputs=(Output(Method.TRANSFORM, block(3, n)),),
+    )
+    moved = rewrites.prune(tree_rewrites.unscale_trees(p))
+    assert kinds(moved) == [ir.Input, ir.Trees]
+    found = next(node.forest.threshold for node in moved.nodes if isinstance(node, ir.Trees))
+    near = [t + 0.0 for t in found if np.isfinite(t)]
+    rows = [math.nan, math.inf, -math.inf, 0.0, -0.0, center, *near]
+    for t in near:
+        rows += [math.nextafter(t, math.inf), math.nextafter(t, -math.inf)]
+    x = {p.columns[0].name: np.array(rows)}
+    want, got = reference.evaluate(p, x)[Method.TRANSFORM], reference.evaluate(moved, x)[Method.TRANSFORM]
+    # Where scaling overflows the program refuses the row, and without scaling nothing overflows.
+    answered = ~reference.overflows(p, x)
+    assert answered.any()
+    np.testing.assert_array_equal(got[answered], want[answered])
+
+
+def test_a_scale_that_turns_the_order_around_stays() -> None:
+    p = program(
+        [N, N],
+        ir.Standardize(inputs(2), np.zeros(2), np.array([-2.0, 3.0])),
+        ir.Trees(block(2, 2), forest(), np.zeros(2)),
+        outputs=(Output(Method.TRANSFORM, block(3, 2)),),
+    )
+    # The second column is also split by a set of values.
+    assert ir.Standardize in kinds(rewrites.prune(tree_rewrites.unscale_trees(p)))
+    assert_equal_answers(p, rewrites.simplify(p))
+
+
+def test_level_pieces_under_a_sum_are_one() -> None:
+    levels = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])[:, :, np.newaxis]
+    p = program(
+        [N, N],
+        ir.Piecewise(block(0, 1), np.array([1.0, 2.5]), np.zeros(3), levels),
+        ir.Affine((*block(2, 3), Ref(1, 0)), np.array([[1.0, -2.0, 4.0, 0.5], [0.0, 3.0, 0.0, 1.0]]), np.ones(2)),
+        outputs=(Output(Method.TRANSFORM, block(3, 2)),),
+    )
+    merged = rewrites.prune(rewrites.add_up_steps(p))
+    (steps,) = (node for node in merged.nodes if isinstance(node, ir.Piecewise))
+    assert steps.coefficients[:, :, 0].tolist() == [[1.0, 0.0], [-2.0, 3.0], [4.0, 0.0]]
+    assert_equal_answers(p, merged)
+
+
+def test_pieces_that_are_not_level_stay() -> None:
+    slopes = np.ones((2, 2, 2))
+    p = program(
+        [N],
+        ir.Piecewise(block(0, 1), np.array([1.0]), np.zeros(2), slopes),
+        ir.Affine(block(1, 2), np.array([[1.0, -2.0]]), np.zeros(1)),
+        outputs=(Output(Method.TRANSFORM, block(2, 1)),),
+    )
+    assert rewrites.add_up_steps(p).nodes == p.nodes
+
+
+def test_a_scaler_between_two_sums_leaves_one_sum() -> None:
+    rng = np.random.default_rng(3)
+    p = program(
+        [N, N, N],
+        ir.Affine(inputs(3), rng.normal(size=(2, 3)), rng.normal(size=2)),
+        ir.Standardize(block(3, 2), np.array([1e-17, 0.3]), np.array([2.0, 0.7])),
+        ir.Affine(block(4, 2), rng.normal(size=(1, 2)), rng.normal(size=1)),
+        outputs=(Output(Method.PREDICT, block(5, 1)),),
+    )
+    folded = rewrites.simplify(p)
+    assert kinds(folded) == [ir.Input] * 3 + [ir.Affine]
+    assert_equal_answers(p, folded, 1e-12)

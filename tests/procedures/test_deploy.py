@@ -223,6 +223,17 @@ def test_views_partitions_enums_domains_and_other_case(connection: Any) -> None:
         np.testing.assert_allclose(found, np.column_stack([expected, expected]), rtol=1e-12)
 
 
+def test_a_row_with_an_enum_is_inlined(connection: Any) -> None:
+    query(connection, "CREATE TYPE plan AS ENUM ('basic', 'full', 'none')")
+    query(connection, "CREATE TABLE typed AS SELECT id, tenure, monthly, plan::plan FROM customers")
+    deploy(connection, mixed(), name="churn", table="typed")
+    for name in ("score.churn", "score.churn_v1"):
+        plan = "\n".join(row[0] for row in query(connection, f"EXPLAIN (VERBOSE) SELECT {name}(t) FROM typed t"))
+        assert "score." not in plan
+    found = {row[0]: row[1] for row in functions(connection)}
+    assert (found["score.churn_v1(typed)"], found["score.churn_v1(text,integer,double precision)"]) == ("s", "i")
+
+
 def test_concurrent_deploys_go_one_after_the_other(connection: Any, installed: str) -> None:
     def run(weight: float) -> None:
         try:

@@ -176,3 +176,14 @@ def test_from_the_shell(with_onnx: Any, with_plpython: str, tmp_path: Path, monk
     refused = pgscore("deploy", bad, "--as", "tier", "--table", "t")
     assert (refused.code, refused.err.count("\n")) == (2, 1)
     assert "model.onnx cannot be deployed" in refused.err
+
+
+def test_a_graph_as_it_is_answers_for_the_rows_of_a_condition(with_onnx: Any, tmp_path: Path) -> None:
+    model = load_model(written(tmp_path, classifier(single=True)))
+    where = '"X_0" > 0 AND "X_1" BETWEEN -20 AND 20'
+    done = deploy(with_onnx, model, name="m", table="t", where=where)
+    assert (done.artifact.strategy, done.report.passed) == (Strategy.ONNX, True)
+    deploy(with_onnx, model, name="all", table="t")
+    inside = (ROWS[:, 0] > 0) & (np.abs(ROWS[:, 1]) <= 20)
+    found = query(with_onnx, "SELECT score.m_proba(t), score.all_proba(t) FROM t WHERE id < 200 ORDER BY id")
+    assert [some for some, _ in found] == [row if flag else None for (_, row), flag in zip(found, inside, strict=True)]

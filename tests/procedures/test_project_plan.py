@@ -20,6 +20,7 @@ from pgscore.errors import (
     PgscoreError,
     RefusedError,
     UntrustedModelError,
+    UsageError,
 )
 from pgscore.procedures import lifecycle, refresh
 from pgscore.procedures.catalog import list_models, list_versions
@@ -429,3 +430,26 @@ def test_a_connection_that_breaks(checkout18: Checkout, installed18: str) -> Non
             apply_project(connection, project, before=cut)
     assert caught.value.exit_code == 3
     assert [action.title for action in checkout18.apply(CHURN + DAILY)] == ["create job daily"]
+
+
+def test_rows_that_a_version_is_for(checkout: Checkout) -> None:
+    """Another condition is another version; the same one in other words is not."""
+    some = CHURN + 'where = "tenure >= 12 and monthly < 60"\n'
+    (action,) = checkout.apply(some)
+    assert str(action).startswith(
+        "deploy churn version 1 for public.customers where tenure >= 12 AND monthly < 60: a.skops"
+    )
+    inside = [row.tenure >= 12 and row.monthly < 60 for row in FRAME.itertuples()]
+    wanted = [score if flag else None for score, flag in zip(answers(checkout, "a"), inside, strict=True)]
+    assert scores(checkout) == pytest.approx(wanted)
+    assert checkout.plan(CHURN + 'where = "(tenure>=12) AND monthly<60"\n').actions == ()
+    (action,) = checkout.apply(CHURN)
+    assert "(version 1 of it is for rows where tenure >= 12 AND monthly < 60)" in str(action)
+    (action,) = checkout.plan(CHURN + 'where = "tenure >= 13"\n').actions
+    assert "(version 2 of it is for all rows)" in str(action)
+    assert lines(checkout.apply(some)) == ["~ promote churn version 1: it is a.skops; live 2 → 1"]
+    with pytest.raises(UsageError, match=r"\[models.churn\] where: condition 'tenure like 1', at 'like 1'"):
+        checkout.plan(CHURN + 'where = "tenure like 1"\n')
+    plan = checkout.plan(CHURN + 'where = "region = 3"\n')
+    with pytest.raises(ActionError, match="the condition names 'region', which is no input"):
+        check_plan(checkout.connection, plan)

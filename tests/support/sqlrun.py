@@ -47,7 +47,7 @@ def evaluate(connection: Any, artifact: Artifact, columns: Mapping[str, Sequence
     call = ", ".join(f"c{i}" for i in range(len(artifact.parameters)))
     if len(artifact.parameters) > 100:
         call = f"ROW({call})::{SCHEMA}.input"
-    arrays = [_array(p.type, columns[p.name]) for p in artifact.parameters]
+    arrays = [array(p.type, columns[p.name]) for p in artifact.parameters]
     source = ", ".join(f"%s::{p.type.value}[]" for p in artifact.parameters) or "ARRAY[0]"
     calls = ", ".join(f"{name_of(function)}({call})" for function in artifact.functions)
     aliases = "".join(f"c{i}, " for i in range(len(arrays))) or "c, "
@@ -57,7 +57,7 @@ def evaluate(connection: Any, artifact: Artifact, columns: Mapping[str, Sequence
     return {f.suffix: [row[position] for row in rows] for position, f in enumerate(artifact.functions)}
 
 
-def _array(type_: SqlType, values: Sequence[Any]) -> object:
+def array(type_: SqlType, values: Sequence[Any]) -> object:
     """An array for PostgreSQL. Doubles go as text: a numeric literal has no -0, and is slower to read."""
     if type_ is SqlType.DOUBLE:
         return "{" + ",".join("NULL" if value is None else repr(float(value)) for value in values) + "}"

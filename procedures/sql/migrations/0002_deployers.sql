@@ -67,6 +67,7 @@ $onnx$;
 ALTER TABLE pgscore.versions
     DROP CONSTRAINT versions_graph_goes_with_onnx,
     DROP COLUMN features,
+    ADD COLUMN condition text CONSTRAINT versions_condition_says_something CHECK (condition <> ''),
     ADD CONSTRAINT versions_graph_goes_with_onnx CHECK ((strategy = 'onnx') = (onnx_sha256 IS NOT NULL)),
     ADD CONSTRAINT versions_parameter_types_are_known CHECK (
         jsonb_array_length(parameters) = jsonb_array_length(jsonb_path_query_array(parameters,

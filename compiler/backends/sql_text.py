@@ -339,10 +339,10 @@ def refusing(value: Value, low: float, high: float) -> Value:
     if (low, high) == (-math.inf, math.inf):
         return replace(without_nan(value), null=False)
     below, above = math.nextafter(low, -math.inf), math.nextafter(high, math.inf)
-    sql = "\n  " + indent(value.sql) + "\n" if "\n" in value.sql else value.sql
+    sql, comma = ("\n  " + indent(value.sql) + "\n", "\n, ") if "\n" in value.sql else (value.sql, ", ")
     if below > -math.inf:
         sql = strict("larger", sql, below)
-    sql = f"nullif(nullif({strict('smaller', sql, above)}, {number(above)}), {number(below)})"
+    sql = f"nullif(nullif({strict('smaller', sql, above)}{comma}{number(above)}), {number(below)})"
     return replace(value, sql=sql, form=Form.ATOM, null=False, nan=False)
 
 

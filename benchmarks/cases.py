@@ -156,7 +156,7 @@ def _batches(function: str, features: str, output: int) -> Query:
             ) AS s
             CROSS JOIN LATERAL generate_series(0, size / 8192 - 1, s.step) AS page
             CROSS JOIN LATERAL (
-                SELECT {what}{function}(array_send(array_agg({features})), {output}) AS scores
+                SELECT {what}{function}(array_agg({features}), {output}) AS scores
                 FROM {table} AS t
                 WHERE t.ctid >= format('(%s,0)', page)::tid AND t.ctid < format('(%s,0)', page + s.step)::tid
                 HAVING count(*) > 0

@@ -14,8 +14,8 @@ from pgscore.compiler.where import Where
 from pgscore.errors import SignatureError
 
 from .cases import Cases, Value
+from .functions import FEATURES, MAX_ARGUMENTS, OUTPUTS, function_name
 
-MAX_ARGUMENTS = 100  # PostgreSQL's limit; beyond it a function has the row form only
 WHOLE_ROW = "r.*"  # the row as one argument; a mere r would be the column, in a table that has one of that name
 QUANTILES = (0.5, 0.05, 0.2, 0.35, 0.65, 0.8, 0.95)
 
@@ -27,7 +27,8 @@ _ROOMY = {"float8", "int4", "int8", "bool", "text", "varchar", "numeric"}
 class Subject:
     """The version under test: what to call and with what. `table` is qualified and quoted.
 
-    `factors_sha256` is the hash of a recommender's factors, `where` the condition of a specialised version.
+    `factors_sha256` is the hash of a recommender's factors, `where` the condition of a specialised version,
+    `has_graph` says whether a refresh can run an ONNX graph of the version for many rows at once.
     """
 
     name: str
@@ -39,11 +40,11 @@ class Subject:
     tolerance: float = TOLERANCE
     factors_sha256: str | None = None
     where: Where | None = None
+    has_graph: bool = False
 
-    def call(self, function: Function, arguments: str) -> str:
-        """SQL that calls the function of this very version."""
-        suffix = f"_{function.suffix}" if function.suffix else ""
-        return f"{quoting.ident('score', f'{self.name}_v{self.version}{suffix}')}({arguments})"
+    def call(self, suffix: str, arguments: str) -> str:
+        """SQL that calls the function of that suffix of this very version."""
+        return f"{quoting.ident('score', function_name(self.name, self.version, suffix))}({arguments})"
 
     @property
     def by_row(self) -> bool:
@@ -113,7 +114,7 @@ class Table:
 
         They satisfy the version's condition or, `outside`, do not.
         """
-        calls = [self._it.call(function, WHOLE_ROW) for function in functions]
+        calls = [self._it.call(function.suffix, WHOLE_ROW) for function in functions]
         # The number keeps the list of columns from being empty.
         wanted = ", ".join(["1", *self._casts, *calls])
         condition = f"({self._condition}) IS NOT TRUE" if outside else self._condition
@@ -166,10 +167,30 @@ def evaluate(
     cursor: Any, table: Table, it: Subject, functions: Sequence[Function], cases: Cases
 ) -> dict[str, list[object]]:
     """The functions' answers for made-up rows: by named arguments, beyond 100 of them by the table's row type."""
-    named = ", ".join(f"{quoting.ident(p.name)} => u.c{number}" for number, p in enumerate(it.parameters))
-    arguments = WHOLE_ROW if it.by_row else named
-    found = _of_made_up(cursor, table, it, [it.call(function, arguments) for function in functions], cases)
+    arguments = _arguments(it)
+    found = _of_made_up(cursor, table, it, [it.call(function.suffix, arguments) for function in functions], cases)
     return {f.suffix: values for f, values in zip(functions, found, strict=True)}
+
+
+def evaluate_batch(cursor: Any, table: Table, it: Subject, function: Function, cases: Cases) -> list[object]:
+    """What a refresh makes of one run of the graph for all of these rows; of a function that has one output."""
+    source, given = _made_up(table, it, cases)
+    features = f"array_agg({it.call(FEATURES, _arguments(it))} ORDER BY u.n)"
+    call = it.call(OUTPUTS, f"{features}, {function.outputs[0]}")
+    cursor.execute(f"SELECT {_formatted(call)} FROM {source}", given)  # noqa: S608 - all names are quoted
+    answers = cursor.fetchone()[0]
+    if function.labels is not None:
+        return [None if answer is None else function.labels[int(answer)] for answer in answers]
+    if function.result != SqlType.DOUBLE.value:
+        return [None if answer is None else int(answer) for answer in answers]
+    return list(answers)
+
+
+def _arguments(it: Subject) -> str:
+    """How a function is called for a made-up row."""
+    if it.by_row:
+        return WHOLE_ROW
+    return ", ".join(f"{quoting.ident(p.name)} => u.c{number}" for number, p in enumerate(it.parameters))
 
 
 def satisfy(cursor: Any, table: Table, it: Subject, cases: Cases) -> list[bool]:
@@ -183,18 +204,23 @@ def satisfy(cursor: Any, table: Table, it: Subject, cases: Cases) -> list[bool]:
 
 def _of_made_up(cursor: Any, table: Table, it: Subject, expressions: Sequence[str], cases: Cases) -> list[list[object]]:
     """What each expression gives for made-up rows `u`; beyond 100 columns for rows `r` of the table's type."""
+    source, given = _made_up(table, it, cases)
+    text = f"SELECT {_formatted(', '.join(expressions))} FROM {source} ORDER BY u.n"  # noqa: S608 - all names are quoted
+    cursor.execute(text, given)
+    return [list(values) for values in zip(*cursor.fetchall(), strict=True)]
+
+
+def _made_up(table: Table, it: Subject, cases: Cases) -> tuple[str, list[Any]]:
+    """SQL of the rows `u`, with their number `n`, and its parameters."""
+    numbers = list(range(len(cases)))
     if it.by_row:
         populated = _formatted(f"jsonb_populate_record(NULL::{it.table}, u.j)")
         source = f"unnest(%s::int8[], %s::jsonb[]) AS u(n, j), LATERAL {populated} AS r"
-        given = [_json_rows(table, cases)]
-    else:
-        types = "".join(f", %s::{p.type.value}[]" for p in it.parameters)
-        aliases = "".join(f", c{number}" for number in range(len(it.parameters)))
-        source = f"unnest(%s::int8[]{types}) AS u(n{aliases})"
-        given = [_array(p.type, cases.columns[p.name]) for p in it.parameters]
-    text = f"SELECT {_formatted(', '.join(expressions))} FROM {source} ORDER BY u.n"  # noqa: S608 - all names are quoted
-    cursor.execute(text, [list(range(len(cases))), *given])
-    return [list(values) for values in zip(*cursor.fetchall(), strict=True)]
+        return source, [numbers, _json_rows(table, cases)]
+    types = "".join(f", %s::{p.type.value}[]" for p in it.parameters)
+    aliases = "".join(f", c{number}" for number in range(len(it.parameters)))
+    source = f"unnest(%s::int8[]{types}) AS u(n{aliases})"
+    return source, [numbers, *(_array(p.type, cases.columns[p.name]) for p in it.parameters)]
 
 
 def _formatted(text: str) -> str:

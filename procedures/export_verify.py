@@ -77,10 +77,10 @@ def _comparison(  # noqa: PLR0913, PLR0917
             f"\nCROSS JOIN LATERAL jsonb_populate_record(\n    NULL::{table.name},\n"
             f"    jsonb_object(ARRAY[{names}], ARRAY(SELECT jsonb_array_elements_text(c.row -> 0)))) AS r"
         )
-        call = it.call(function, "r.*")
+        call = it.call(function.suffix, "r.*")
     else:
         call = it.call(
-            function,
+            function.suffix,
             ", ".join(f"{ident(p.name)} => (c.row -> 0 ->> {i})::{p.type.value}" for i, p in enumerate(it.parameters)),
         )
     array = function.result.endswith("[]")
@@ -105,7 +105,7 @@ def _comparison(  # noqa: PLR0913, PLR0917
 
 def _forms_agree(it: Subject, table: BoundTable, columns: Mapping[str, str]) -> str:
     named = ", ".join(f"{ident(p.name)} => (r.{ident(columns[p.name])})::{p.type.value}" for p in it.parameters)
-    differs = [f"{it.call(f, 'r.*')} IS DISTINCT FROM {it.call(f, named)}" for f in it.functions]
+    differs = [f"{it.call(f.suffix, 'r.*')} IS DISTINCT FROM {it.call(f.suffix, named)}" for f in it.functions]
     return fill(
         template("forms"),
         {

@@ -106,7 +106,7 @@ class Sessions:
         return self._last[2]
 
     def score_batch(self, sha256: str, features: bytes, output: int) -> list[str | None] | None:
-        """One output (from 0) for each row of `array_send(float8[][])`, as `arrays.encode` writes it.
+        """One output (from 0) for each row of the bytes of a float8[][], as `arrays.encode` writes it.
 
         None for all: ask again.
         """

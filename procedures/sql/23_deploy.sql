@@ -88,8 +88,8 @@ BEGIN
         FROM (VALUES
             ('features double precision[]', 'double precision[]', 'onnx_row', '$1', 1000,
              'the outputs of the ONNX graph for one row; NULL for a row that it refuses'),
-            ('features bytea, output integer', 'bytea, integer', 'onnx_batch', '$1, $2', 1000000,
-             'one output (from 0) of the ONNX graph for each row of array_send(float8[][]); NULL for a refused row')
+            ('features double precision[], output integer', 'double precision[], integer', 'onnx_batch', '$1, $2', 1000000,
+             'one output (from 0) of the ONNX graph for each row of a float8[][]; NULL for a refused row')
         ) AS form (arguments, types, called, passed, cost, description)
     LOOP
         EXECUTE format(

@@ -109,6 +109,7 @@ DECLARE
     names text[];
     written text[];
     query text;
+    scored text;
     writing record;
     build pgscore.builds;
     segments jsonb;
@@ -197,11 +198,19 @@ BEGIN
         build.rows_before := writing.rows_before;
         build.started_at := started;
         build.version := version;
-        IF form.top IS NULL AND NOT pgscore.scores_in_batches(called) AND chunks_begun IS NULL THEN
+        IF form.top IS NULL THEN
             BEGIN
                 -- Without a second copy.
-                PERFORM pgscore.build_beside(job, source, target, it.key_columns, called, written, format('(%s)', query), build);
-                RETURN;
+                scored := CASE
+                    WHEN chunks_begun IS NULL
+                        THEN pgscore.scored_query(source, it.key_columns, called, challenger, others.expressions)
+                    ELSE pgscore.whole_chunks(job)
+                END;
+                IF scored IS NOT NULL THEN
+                    PERFORM pgscore.build_beside(
+                        job, source, target, it.key_columns, called, written, format('(%s)', scored), build);
+                    RETURN;
+                END IF;
             EXCEPTION WHEN data_exception THEN
                 -- Some row raises it, and score_or_fail finds out which.
             END;

@@ -348,6 +348,26 @@ COMMENT ON FUNCTION pgscore.score_chunk(text, bigint, integer) IS
     'Scores the next chunk of a full run, of about so many rows; gives how many rows it had, how many chunks are scored and '
     'whether these are all. chunks_before: those that this run has scored. Part of run_job';
 
+CREATE OR REPLACE FUNCTION pgscore.whole_chunks(job text)
+RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    staging CONSTANT regclass := pgscore.make_staging(job, current_user::text);
+    has_failed boolean;
+BEGIN
+    IF NOT (SELECT c.one_snapshot FROM pgscore.chunked_run_of(job) AS c) THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s AS s WHERE s.reason IS NOT NULL)', staging) INTO has_failed;
+    RETURN CASE WHEN NOT has_failed THEN format('SELECT s.* FROM %s AS s', staging) END;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.whole_chunks(text) IS
+    'The query that gives what the chunks of a run have scored, where nothing is to be added or left out: they are of one snapshot, '
+    'and no row has failed. Else NULL. Part of refresh';
+
 CREATE OR REPLACE FUNCTION pgscore.take_chunks(
     job text, source regclass, key_columns text[], called record, challenger record, others text[]
 )

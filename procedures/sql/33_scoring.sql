@@ -78,18 +78,22 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION pgscore.answer_of_batch(record, text) IS
-    'SQL of a version''s answer in score_source, from a row s: made of an output of its graph, or as it was staged. Part of refresh';
+    'SQL of a version''s answer in scored_query, from a row s: made of an output of its graph, or as it was staged. Part of refresh';
 
-CREATE OR REPLACE FUNCTION pgscore.score_source(
+CREATE OR REPLACE FUNCTION pgscore.scored_query(
     source regclass, key_columns text[], called record, challenger record DEFAULT NULL, others text[] DEFAULT '{}',
     among text DEFAULT NULL, only_if text DEFAULT NULL
 )
-RETURNS void
+RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
     batch_rows CONSTANT integer := 10000;
+    -- A page has 300 rows at most, a batch a million.
+    most_pages CONSTANT integer := 3000;
+    range CONSTANT text := 'r.ctid >= p.first AND r.ctid < p.behind';
+    read text := pgscore.scoring_query(source, key_columns, called, challenger, others, among, only_if);
     answers text[] := ARRAY(SELECT 's.k' || n FROM generate_series(1, cardinality(key_columns)) AS n);
     -- What is scored in batches: its column, and the call.
     graphs text[] := '{}';
@@ -97,42 +101,48 @@ DECLARE
     columns text;
     names text;
     definitions text;
-    batch text;
-    staged bigint;
+    parts bigint[];
+    rows double precision;
     pages bigint;
     step bigint;
 BEGIN
-    DROP TABLE IF EXISTS pg_temp.pgscore_scored, pg_temp.pgscore_staged;
     answers := answers || pgscore.answer_of_batch(called, 'score');
     IF pgscore.scores_in_batches(called) THEN
         graphs := graphs || 'score'::text;
         calls := calls || format(
-            'score.%I(array_send(array_agg(b.score_features)), %s) AS score',
-            called.name || '_outputs', called.main -> 'outputs' ->> 0);
+            'score.%I(array_agg(b.score_features), %s) AS score', called.name || '_outputs', called.main -> 'outputs' ->> 0);
     END IF;
     IF challenger IS NOT NULL THEN
         answers := answers || pgscore.answer_of_batch(challenger, 'challenger') || 's.canary'::text;
         IF pgscore.scores_in_batches(challenger) THEN
             graphs := graphs || 'challenger'::text;
             calls := calls || format(
-                'score.%I(array_send(array_agg(b.challenger_features)), %s) AS challenger',
+                'score.%I(array_agg(b.challenger_features), %s) AS challenger',
                 challenger.name || '_outputs', challenger.main -> 'outputs' ->> 0);
         END IF;
     END IF;
-
+    IF graphs = '{}' THEN
+        RETURN read;
+    END IF;
     answers := answers || ARRAY(SELECT 's.' || (regexp_match(o, ' AS ("?[a-z0-9_]+"?)$'))[1] FROM unnest(others) AS o);
 
-    -- One statement reads the source, so one snapshot does.
+    -- A table is read batch by batch. Anything else is read once: for a batch it would be read as a whole.
+    DROP TABLE IF EXISTS pg_temp.pgscore_staged;
+    parts := CASE WHEN among IS NULL THEN pgscore.pages_of(source) END;
     EXECUTE format(
-        'CREATE TEMPORARY TABLE %I ON COMMIT DROP AS %s',
-        CASE WHEN graphs = '{}' THEN 'pgscore_scored' ELSE 'pgscore_staged' END,
-        pgscore.scoring_query(source, key_columns, called, challenger, others, among, only_if));
-    IF graphs = '{}' THEN
-        RETURN;
+        'CREATE TEMPORARY TABLE pgscore_staged ON COMMIT DROP AS %s WITH %s DATA', read, CASE WHEN parts IS NOT NULL THEN 'NO' END);
+    IF parts IS NULL THEN
+        GET DIAGNOSTICS rows = ROW_COUNT;
+        parts := pgscore.pages_of('pg_temp.pgscore_staged');
+        read := 'SELECT r.* FROM pg_temp.pgscore_staged AS r WHERE ' || range;
+    ELSE
+        rows := pgscore.estimated_rows('SELECT FROM ' || source);
+        read := pgscore.scoring_query(
+            source, key_columns, called, challenger, others, NULL, concat_ws(' AND ', '(' || only_if || ')', range));
     END IF;
-    GET DIAGNOSTICS staged = ROW_COUNT;
-    pages := pg_relation_size('pg_temp.pgscore_staged') / current_setting('block_size')::bigint;
-    step := greatest(1, batch_rows * pages / greatest(staged, 1));
+    SELECT max(p), greatest(1, least(batch_rows * max(p) / greatest(rows, 1), most_pages / greatest(count(*), 1)))
+    INTO pages, step
+    FROM unnest(parts) AS p;
     SELECT
         string_agg(format('b.%I', a.attname), ', ' ORDER BY a.attnum),
         string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum),
@@ -144,30 +154,47 @@ BEGIN
     FROM pg_attribute AS a
     WHERE a.attrelid = 'pg_temp.pgscore_staged'::regclass AND a.attnum > 0
       AND a.attname <> ALL (SELECT g || '_features' FROM unnest(graphs) AS g);
+    -- One statement, so one snapshot, in which the last range has no end: pages may have been added since they were counted.
     -- Aggregates over the same rows take them in the same order: rows and answers need no join, which would cost as much as
     -- a small graph.
-    batch := format(
-        $batch$
-        SELECT %s
+    RETURN format(
+        $batches$
+        SELECT %1$s
         FROM (
-            SELECT array_agg(ROW(%s)) AS staged, %s
-            FROM pg_temp.pgscore_staged AS b
-            WHERE b.ctid >= $1 AND b.ctid < $2
+            SELECT format('(%%s,0)', g)::tid AS first,
+                   CASE WHEN g + %2$s < %3$s THEN format('(%%s,0)', g + %2$s) ELSE '(4294967295,0)' END::tid AS behind
+            FROM generate_series(0::bigint, greatest(%3$s - 1, 0), %2$s) AS g
+        ) AS p
+        CROSS JOIN LATERAL (
+            SELECT array_agg(ROW(%4$s)) AS staged, %5$s
+            FROM (%6$s) AS b
             HAVING count(*) > 0
         ) AS sent
-        CROSS JOIN LATERAL ROWS FROM (unnest(sent.staged) AS (%s), %s) AS s (%s, %s)
-        $batch$,
-        array_to_string(answers, ', '), columns, array_to_string(calls, ', '), definitions,
+        CROSS JOIN LATERAL ROWS FROM (unnest(sent.staged) AS (%7$s), %8$s) AS s (%9$s, %10$s)
+        $batches$,
+        array_to_string(answers, ', '), step, pages, columns, array_to_string(calls, ', '), read, definitions,
         (SELECT string_agg(format('unnest(sent.%I)', g), ', ') FROM unnest(graphs) AS g), names, array_to_string(graphs, ', '));
-    EXECUTE 'CREATE TEMPORARY TABLE pgscore_scored ON COMMIT DROP AS ' || batch || ' WITH NO DATA'
-    USING '(0,0)'::tid, '(0,0)'::tid;
-    FOR page IN 0..pages - 1 BY step LOOP
-        EXECUTE 'INSERT INTO pg_temp.pgscore_scored ' || batch
-        USING format('(%s,0)', page)::tid, format('(%s,0)', page + step)::tid;
-    END LOOP;
-    DROP TABLE pg_temp.pgscore_staged;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.scored_query(regclass, text[], record, record, text[], text, text) IS
+    'The query that gives keys k1, k2, …, score, the others (of target_columns), and with a challenger (of challenger_to_run) '
+    'challenger and canary; of all rows, or those of among and only_if, as in scoring_query. Where a version is scored in batches, it '
+    'reads the source in stretches of about 10,000 rows, or the temporary table pgscore_staged, which is made here. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.score_source(
+    source regclass, key_columns text[], called record, challenger record DEFAULT NULL, others text[] DEFAULT '{}',
+    among text DEFAULT NULL, only_if text DEFAULT NULL
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    DROP TABLE IF EXISTS pg_temp.pgscore_scored;
+    EXECUTE 'CREATE TEMPORARY TABLE pgscore_scored ON COMMIT DROP AS '
+        || pgscore.scored_query(source, key_columns, called, challenger, others, among, only_if);
+    DROP TABLE IF EXISTS pg_temp.pgscore_staged;
 END
 $function$;
 COMMENT ON FUNCTION pgscore.score_source(regclass, text[], record, record, text[], text, text) IS
-    'Makes the temporary table pgscore_scored: keys k1, k2, …, score, the others (of target_columns), and with a '
-    'challenger (of challenger_to_run) challenger and canary; of all rows, or those of among and only_if, as in scoring_query. Part of refresh';
+    'Makes the temporary table pgscore_scored of what scored_query gives. Part of refresh';

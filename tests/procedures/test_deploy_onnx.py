@@ -87,6 +87,35 @@ def test_on_15_the_graph_runs_as_it_is(with_onnx: Any, tmp_path: Path, content: 
     assert verify(with_onnx, "tier").passed
 
 
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        (
+            "array_fill(0.0::float8, ARRAY[cardinality(features) / 3])",
+            r"main function .* differs in [\d,]+ rows of a batch",
+        ),
+        (
+            "array_fill(1 / (cardinality(features) - cardinality(features)), ARRAY[1])",
+            "raises SQLSTATE 22012 .* in a batch",
+        ),
+    ],
+    ids=["another answer", "an error"],
+)
+def test_the_gate_asks_in_batches_too(with_onnx: Any, answers: str, says: str) -> None:
+    """As a refresh does."""
+    model = loaded(LinearRegression().fit(pd.DataFrame(ROWS, columns=["X_0", "X_1", "X_2"]), AMOUNT))
+    deploy(with_onnx, model, name="amount", table="t", strategy=Strategy.ONNX)
+    assert verify(with_onnx, "amount").passed
+    with with_onnx, with_onnx.cursor() as cursor:
+        cursor.execute(
+            "CREATE OR REPLACE FUNCTION score.amount_v1_outputs(features float8[], output integer) RETURNS float8[]"
+            f" LANGUAGE plpgsql IMMUTABLE STRICT AS $$ BEGIN RETURN {answers}; END $$"
+        )
+    report = verify(with_onnx, "amount")
+    assert not report.passed
+    assert re.search(says, report.summary())
+
+
 @pytest.mark.parametrize("single", [False, True])
 def test_on_18_a_graph_becomes_sql(without_onnx: Any, tmp_path: Path, single: bool) -> None:
     model = load_model(written(tmp_path, classifier(single=single)))

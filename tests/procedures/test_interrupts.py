@@ -22,13 +22,13 @@ SECONDS = 10.0
 """Far more than it takes, on any machine."""
 
 ROW = "SELECT pgscore.onnx_row('{}', ARRAY[1.0])"
-BATCH = "SELECT pgscore.onnx_batch('{}', array_send(ARRAY[[1.0], [2.0]]::float8[]), 0)"
+BATCH = "SELECT pgscore.onnx_batch('{}', ARRAY[[1.0], [2.0]], 0)"
 MANY_ROWS = "SELECT sum((pgscore.onnx_row('{}', ARRAY[i]))[1]) FROM generate_series(1.0, 1e9) AS i"
 MANY_BATCHES = """
-    SELECT sum((pgscore.onnx_batch('{}', array_send(ARRAY[[i]]::float8[]), 0))[1])
+    SELECT sum((pgscore.onnx_batch('{}', ARRAY[[i]]::float8[], 0))[1])
     FROM generate_series(1.0, 1e9) AS i"""
 LARGE_BATCH = """
-    SELECT pgscore.onnx_batch('{}', array_send(array_agg(ARRAY[i]::float8[])), 0)
+    SELECT pgscore.onnx_batch('{}', array_agg(ARRAY[i]::float8[]), 0)
     FROM generate_series(1, 100000) AS i"""
 
 SLOW = "".join(f"a{i + 1} = Sin(a{i}) " for i in range(3000)).replace("a0", "x") + "y = Neg(a3000)"

@@ -119,7 +119,7 @@ def test_batches(admin: Any, scorer: Any) -> None:
             scorer,
             f"""
             SELECT unnest(score.m_v1_outputs(
-                array_send(array_agg({model.features} ORDER BY id)), {model.first + column}))
+                array_agg({model.features} ORDER BY id), {model.first + column}))
             FROM t GROUP BY id / 1500 ORDER BY id / 1500
             """,
         )
@@ -128,9 +128,9 @@ def test_batches(admin: Any, scorer: Any) -> None:
 
 def test_a_batch_of_no_rows(admin: Any, scorer: Any) -> None:
     model = Model(admin)
-    scorer.execute(f"SELECT score.m_v1_outputs(array_send(array_agg({model.features})), 0) FROM t WHERE id < 0")
+    scorer.execute(f"SELECT score.m_v1_outputs(array_agg({model.features}), 0) FROM t WHERE id < 0")
     assert scorer.fetchone() == (None,)
-    scorer.execute("SELECT score.m_v1_outputs(array_send('{}'::float8[]), 0)")
+    scorer.execute("SELECT score.m_v1_outputs('{}'::float8[], 0)")
     assert scorer.fetchone() == ([],)
 
 
@@ -172,7 +172,7 @@ def test_errors_are_one_line_without_values(admin: Any, scorer: Any) -> None:
     for call, message in (
         ("score.m_v2_outputs(ARRAY[1.0])", "pgscore.ScoringError: the graph is no ONNX model"),
         ("score.m_v1_outputs(ARRAY[98765.0])", "takes 4 features, got 1"),
-        ("score.m_v1_outputs('\\x00', 0)", "features are no float8[][] as array_send writes it"),
+        ("score.m_v1_outputs(ARRAY[98765.0], 0)", "features are no float8[][]"),
     ):
         with pytest.raises(psycopg2.Error, match=re.escape(message)) as caught:
             scorer.execute(f"SELECT {call}")
@@ -190,7 +190,8 @@ def test_errors_are_one_line_without_values(admin: Any, scorer: Any) -> None:
         "SELECT pgscore.runtime_row('x', ARRAY[1.0])",
         "SELECT pgscore.runtime_batch('x', 'x', 0)",
         "SELECT pgscore.onnx_row('x', ARRAY[1.0])",
-        "SELECT pgscore.onnx_batch('x', 'x', 0)",
+        "SELECT pgscore.runtime_bytes(ARRAY[1.0], 1)",
+        "SELECT pgscore.onnx_batch('x', ARRAY[1.0], 0)",
         "CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE plpython3u AS 'return 1'",
         "CREATE OR REPLACE FUNCTION pgscore.onnx_row(sha256 text, features float8[]) RETURNS float8[] RETURN NULL",
     ],

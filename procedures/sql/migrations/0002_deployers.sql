@@ -46,10 +46,10 @@ BEGIN
             ' PARALLEL SAFE COST 1000 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS %L',
             name, format(body, 'onnx_row', one.onnx_sha256, '$1'));
         EXECUTE format(
-            'CREATE FUNCTION score.%I(features bytea, output integer) RETURNS double precision[] LANGUAGE plpgsql IMMUTABLE STRICT'
+            'CREATE FUNCTION score.%I(features double precision[], output integer) RETURNS double precision[] LANGUAGE plpgsql IMMUTABLE STRICT'
             ' PARALLEL SAFE COST 1000000 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS %L',
             name, format(body, 'onnx_batch', one.onnx_sha256, '$1, $2'));
-        EXECUTE format('REVOKE ALL ON FUNCTION score.%I(double precision[]), score.%1$I(bytea, integer) FROM PUBLIC', name);
+        EXECUTE format('REVOKE ALL ON FUNCTION score.%I(double precision[]), score.%1$I(double precision[], integer) FROM PUBLIC', name);
         EXECUTE (
             SELECT string_agg(
                 replace(

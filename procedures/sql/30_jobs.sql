@@ -173,7 +173,7 @@ CREATE OR REPLACE TRIGGER models_of_jobs_stay
 
 CREATE OR REPLACE FUNCTION pgscore.version_to_run(model text, alias text)
 RETURNS TABLE (
-    model_id integer, version integer, name text, strategy text, kind text, parameters jsonb, main jsonb
+    model_id integer, version integer, name text, strategy text, kind text, parameters jsonb, main jsonb, functions jsonb
 )
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -181,7 +181,8 @@ AS $function$
 BEGIN
     RETURN QUERY
     SELECT
-        m.model_id, v.version, format('%s_v%s', m.name, v.version), v.strategy, v.kind, v.parameters, v.functions -> 0
+        m.model_id, v.version, format('%s_v%s', m.name, v.version), v.strategy, v.kind, v.parameters, v.functions -> 0,
+        v.functions
     FROM pgscore.models AS m
     JOIN pgscore.aliases AS a ON a.model_id = m.model_id AND a.alias = version_to_run.alias
     JOIN pgscore.versions AS v ON v.version_id = a.version_id

@@ -61,24 +61,56 @@ COMMENT ON FUNCTION pgscore.scoring_query(regclass, text[], record, record, text
     'challenger_to_run), its score as challenger, and canary. Where a version is scored in batches, score_features and challenger_features. Of all rows, '
     'or those whose key k1, k2, … stands in the table among and for which only_if holds. Part of refresh';
 
-CREATE OR REPLACE FUNCTION pgscore.answer_of_batch(called record, column_name text)
+CREATE OR REPLACE FUNCTION pgscore.answer_of_graph(function jsonb, outputs text[])
 RETURNS text
-LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    IF right(function ->> 'result', 2) = '[]' THEN
+        -- A refused row has NULL in all outputs.
+        RETURN format(
+            'CASE WHEN num_nonnulls(%1$s) > 0 THEN ARRAY[%1$s]::%2$s END', array_to_string(outputs, ', '), function ->> 'result');
+    END IF;
+    -- Of a class, the model gives the number; the labels are in the catalog.
+    IF function ->> 'labels' IS NULL THEN
+        RETURN format('%s::%s', outputs[1], function ->> 'result');
+    END IF;
+    RETURN format('(%L::jsonb ->> %s::integer)::%s', function -> 'labels', outputs[1], function ->> 'result');
+END
+$function$;
+COMMENT ON FUNCTION pgscore.answer_of_graph(jsonb, text[]) IS
+    'SQL of what a function of an ONNX version gives, from SQL of the outputs of its graph that it is made of. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.outputs_in_batches(source regclass, called record, others text[])
+RETURNS TABLE (written text, function jsonb, place text, outputs integer[])
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
     IF NOT pgscore.scores_in_batches(called) THEN
-        RETURN format('s.%I', column_name);
+        RETURN;
     END IF;
-    -- Of a class, the model gives the number; the labels are in the catalog.
-    IF called.main ->> 'labels' IS NULL THEN
-        RETURN format('s.%I::%s AS %1$I', column_name, called.main ->> 'result');
-    END IF;
-    RETURN format('(%L::jsonb ->> s.%I::integer)::%s AS %2$I', called.main -> 'labels', column_name, called.main ->> 'result');
+    FOR function, place, outputs IN
+        SELECT f, 'output_' || (f ->> 'suffix'), ARRAY(SELECT i::integer FROM jsonb_array_elements_text(f -> 'outputs') AS i)
+        FROM jsonb_array_elements(called.functions) AS f
+        WHERE f ->> 'suffix' <> ''
+    LOOP
+        written := format('%s AS %I', pgscore.score_expression(source, called, '_' || (function ->> 'suffix')), place);
+        CONTINUE WHEN written <> ALL (others);
+        -- In arrays of labels, each target has labels of its own, which its function alone knows.
+        IF right(function ->> 'result', 2) <> '[]' AND cardinality(outputs) = 1
+           OR function ->> 'result' = 'double precision[]' AND function ->> 'method' <> 'predict(X)'
+              AND cardinality(outputs) BETWEEN 1 AND 100
+        THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
 END
 $function$;
-COMMENT ON FUNCTION pgscore.answer_of_batch(record, text) IS
-    'SQL of a version''s answer in scored_query, from a row s: made of an output of its graph, or as it was staged. Part of refresh';
+COMMENT ON FUNCTION pgscore.outputs_in_batches(regclass, record, text[]) IS
+    'Of others (of target_columns), as written there, those that are functions of an ONNX version which a refresh makes of the outputs of its '
+    'graph, without calling them for each row. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.scored_query(
     source regclass, key_columns text[], called record, challenger record DEFAULT NULL, others text[] DEFAULT '{}',
@@ -93,7 +125,7 @@ DECLARE
     -- A page has 300 rows at most, a batch a million.
     most_pages CONSTANT integer := 3000;
     range CONSTANT text := 'r.ctid >= p.first AND r.ctid < p.behind';
-    read text := pgscore.scoring_query(source, key_columns, called, challenger, others, among, only_if);
+    read text;
     answers text[] := ARRAY(SELECT 's.k' || n FROM generate_series(1, cardinality(key_columns)) AS n);
     -- What is scored in batches: its column, and the call.
     graphs text[] := '{}';
@@ -106,25 +138,52 @@ DECLARE
     pages bigint;
     step bigint;
 BEGIN
-    answers := answers || pgscore.answer_of_batch(called, 'score');
     IF pgscore.scores_in_batches(called) THEN
         graphs := graphs || 'score'::text;
         calls := calls || format(
             'score.%I(array_agg(b.score_features), %s) AS score', called.name || '_outputs', called.main -> 'outputs' ->> 0);
+        answers := answers || format('%s AS score', pgscore.answer_of_graph(called.main, '{s.score}'));
+    ELSE
+        answers := answers || 's.score'::text;
     END IF;
     IF challenger IS NOT NULL THEN
-        answers := answers || pgscore.answer_of_batch(challenger, 'challenger') || 's.canary'::text;
         IF pgscore.scores_in_batches(challenger) THEN
             graphs := graphs || 'challenger'::text;
             calls := calls || format(
                 'score.%I(array_agg(b.challenger_features), %s) AS challenger',
                 challenger.name || '_outputs', challenger.main -> 'outputs' ->> 0);
+            answers := answers || format('%s AS challenger', pgscore.answer_of_graph(challenger.main, '{s.challenger}'));
+        ELSE
+            answers := answers || 's.challenger'::text;
         END IF;
+        answers := answers || 's.canary'::text;
     END IF;
     IF graphs = '{}' THEN
-        RETURN read;
+        RETURN pgscore.scoring_query(source, key_columns, called, challenger, others, among, only_if);
     END IF;
-    answers := answers || ARRAY(SELECT 's.' || (regexp_match(o, ' AS ("?[a-z0-9_]+"?)$'))[1] FROM unnest(others) AS o);
+    -- The runtime keeps the outputs of the last batch: that there are several calls costs no more than that.
+    SELECT
+        graphs || coalesce(array_agg(DISTINCT 'o' || i), '{}'),
+        calls || coalesce(
+            array_agg(DISTINCT format('score.%I(array_agg(b.score_features), %s) AS o%2$s', called.name || '_outputs', i)), '{}')
+    INTO graphs, calls
+    FROM pgscore.outputs_in_batches(source, called, others) AS o
+    CROSS JOIN LATERAL unnest(o.outputs) AS i;
+    answers := answers || ARRAY(
+        SELECT CASE
+            WHEN b.place IS NULL THEN 's.' || (regexp_match(o.written, ' AS ("?[a-z0-9_]+"?)$'))[1]
+            ELSE format('%s AS %I', pgscore.answer_of_graph(
+                b.function, ARRAY(SELECT 's.o' || i FROM unnest(b.outputs) WITH ORDINALITY AS u (i, n) ORDER BY u.n)), b.place)
+        END
+        FROM unnest(others) WITH ORDINALITY AS o (written, n)
+        LEFT JOIN pgscore.outputs_in_batches(source, called, others) AS b USING (written)
+        ORDER BY o.n);
+    others := ARRAY(
+        SELECT o.written
+        FROM unnest(others) WITH ORDINALITY AS o (written, n)
+        WHERE o.written NOT IN (SELECT b.written FROM pgscore.outputs_in_batches(source, called, others) AS b)
+        ORDER BY o.n);
+    read := pgscore.scoring_query(source, key_columns, called, challenger, others, among, only_if);
 
     -- A table is read batch by batch. Anything else is read once: for a batch it would be read as a whole.
     DROP TABLE IF EXISTS pg_temp.pgscore_staged;

@@ -28,12 +28,12 @@ COMMENT ON FUNCTION pgscore.canary_condition(text, text[], double precision) IS
 CREATE OR REPLACE FUNCTION pgscore.challenger_to_run(job text)
 RETURNS TABLE (
     model text, canary double precision, alias text,
-    version integer, name text, strategy text, kind text, parameters jsonb, main jsonb
+    version integer, name text, strategy text, kind text, parameters jsonb, main jsonb, functions jsonb
 )
 LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
-    SELECT it.model, j.canary, j.challenger, v.version, v.name, v.strategy, v.kind, v.parameters, v.main
+    SELECT it.model, j.canary, j.challenger, v.version, v.name, v.strategy, v.kind, v.parameters, v.main, v.functions
     FROM pgscore.job_of(challenger_to_run.job) AS it
     JOIN pgscore.jobs AS j USING (job_id)
     JOIN pgscore.aliases AS a ON a.model_id = j.model_id AND a.alias = j.challenger

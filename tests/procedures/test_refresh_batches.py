@@ -24,6 +24,7 @@ from ..support.refreshing import (
     deployed,
     fetch,
     run,
+    tier_model,
 )
 
 __all__ = ["connection15", "connection18"]
@@ -100,6 +101,40 @@ def test_a_table_is_read_in_stretches(connection15: Any, runtime_folder: Path) -
     plan = "\n".join(line for (line,) in fetch(connection15, f"EXPLAIN (ANALYZE, TIMING off) {query}"))
     assert "Tid Range Scan on source r" in plan
     assert "pgscore_staged" not in query
+
+
+@pytest.mark.parametrize("model", [churn_model, tier_model])
+def test_outputs_come_of_the_same_batch(connection15: Any, runtime_folder: Path, model: Any) -> None:
+    """Without calling a function for each row; refused rows have none of them."""
+    install(connection15, plpython=True, runtime=runtime_folder)
+    fitted = deployed(connection15, model(), name="graph", strategy=Strategy.ONNX)
+    run(connection15, "UPDATE customers SET charge = 'Infinity' WHERE id = 7")
+    create_job(
+        connection15, "daily", model="graph", source="customers", keys=["id"], target="scores",
+        outputs=["proba", "label"], carry=["region"],
+    )  # fmt: skip
+    for writes in ("difference", "swap"):
+        run(connection15, f"SET pgscore.writes = '{writes}'")
+        assert run_job(connection15, "daily").written == writes
+        found = fetch(connection15, "SELECT region, score, proba, label FROM scores ORDER BY id")
+        assert found.pop(7)[1:] == (None, None, None)
+        rows = customers().drop(index=7)[list(fitted.feature_names_in_)]
+        np.testing.assert_allclose([row[2] for row in found], fitted.predict_proba(rows), rtol=1e-12)
+        assert [row[3] for row in found] == fitted.predict(rows).tolist()
+        main = [row[1] for row in found]
+        assert main == ([row[3] for row in found] if model is tier_model else [row[2][1] for row in found])
+    ((query,),) = fetch(
+        connection15,
+        """
+        SELECT pgscore.scored_query('customers', '{id}', v, others => ARRAY(
+            SELECT format('%s AS %I', c.expression, c.place)
+            FROM pgscore.target_columns('customers', '{id}', v, NULL, f) AS c))
+        FROM pgscore.version_to_run('graph', 'live') AS v, pgscore.target_form('daily') AS f
+        """,
+    )
+    assert "graph_v1_outputs" in query
+    assert "graph_v1_label" not in query
+    assert "graph_v1_proba" not in query
 
 
 def test_several_connections_swap_in_what_they_scored(connection18: Any) -> None:

@@ -225,6 +225,26 @@ class TestSessions:
         assert numbers(known.score_batch(sha256, sent(missing), 1)) == [1.0, 0.0, 0.0]
         assert numbers(known.score_batch(sha256, sent(missing), 0)) == [2.0, 2.0, None]
 
+    def test_a_batch_that_comes_again_is_run_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """For its other outputs; unless it is large."""
+        known, sha256 = self.loaded()
+        known.add(*graph(2.0))
+        runs = []
+        run = sessions._run
+        monkeypatch.setattr(sessions, "_run", lambda *args: runs.append(args) or run(*args))
+
+        def ask(features: list[list[float | None]], sha256: str = sha256) -> list[list[float | None]]:
+            return [numbers(known.score_batch(sha256, sent(features), output)) for output in (0, 1, 0)]
+
+        assert ask([[0.0, 7.0], [101.0, None]]) == [[1.0, None], [0.0, None], [1.0, None]]
+        assert ask([[-0.0, 7.0], [101.0, None]]) == [[1.0, None], [0.0, None], [1.0, None]]
+        assert len(runs) == 2
+        assert ask([[-0.0, 7.0], [101.0, None]], graph(2.0)[0])[0] == [2.0, None]
+        assert len(runs) == 3
+        monkeypatch.setattr(sessions, "LAST_BATCH_BYTES", 0)
+        assert ask([[3.0, 7.0]]) == [[4.0], [0.0], [4.0]]
+        assert len(runs) == 6
+
     def test_rows_at_once_grow_while_that_is_quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
         sizes: list[int] = []
         run = sessions._run

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +16,7 @@ import onnxruntime
 from . import arrays, graphs
 from .guard import give_back, guarded, resident
 from .interrupts import Interrupted, check_interrupts
-from .libraries import ScoringError
+from .libraries import ScoringError, signals_blocked
 
 CACHE_MEGABYTES = 256
 MAX_COLUMNS = 2**16
@@ -53,6 +55,7 @@ class Graph:
     steady: bool
     quick_rows: int = 0
     rows_at_once: int = FIRST_ROWS
+    grows: bool = True  # until more rows were slow, or are not wanted
 
 
 class Sessions:
@@ -65,14 +68,17 @@ class Sessions:
 
     def __init__(self) -> None:
         self._graphs: OrderedDict[str, Graph] = OrderedDict()
+        self._threads = 1
         self._last: tuple[str, bytes, Values | None] = ("", b"", None)
         self._last_batch: tuple[str, bytes, Any] = ("", b"", None)
 
-    def add(self, sha256: str, content: bytes, cache_megabytes: int = CACHE_MEGABYTES) -> None:
+    def add(self, sha256: str, content: bytes, cache_megabytes: int = CACHE_MEGABYTES, threads: int = 1) -> None:
         """Loads a graph, and forgets others while all of them hold more memory than that; a large one stays alone.
 
+        From now on batches are run by so many threads, at most as many as there are cores.
         Raises ScoringError if its hash, its operators or its form are not what they must be. Interrupted, it adds none.
         """
+        self._threads = min(threads, os.cpu_count() or 1)
         if sha256 in self._graphs:
             return
         if hashlib.sha256(content).hexdigest() != sha256:
@@ -124,13 +130,35 @@ class Sessions:
         try:
             rows = arrays.decode(features, graph.n_features)
             keeps = len(features) + 8 * len(rows) * graph.n_outputs <= LAST_BATCH_BYTES
-            outputs = _run_batch(sha256, graph, rows, slice(None) if keeps else slice(output, output + 1))
+            outputs = self._run_batch(sha256, graph, rows, slice(None) if keeps else slice(output, output + 1))
         except Interrupted:
             return None
         if not keeps:
             return arrays.encode(outputs[:, 0])
         self._last_batch = (sha256, features, outputs)
         return arrays.encode(outputs[:, output])
+
+    def _run_batch(self, sha256: str, graph: Graph, rows: Any, outputs: slice) -> Any:
+        """These of the outputs (rows, n_outputs), of any number of rows. Raises as _run does."""
+        found = [np.empty((0, graph.n_outputs))[:, outputs]]
+        done = 0
+        with ThreadPoolExecutor(self._threads) as threads:
+            while done < len(rows):
+                check_interrupts()
+                parts = [rows[done : done + graph.rows_at_once]]
+                # Threads wait for nothing but runs that are quick: nobody listens to PostgreSQL meanwhile.
+                if self._threads > 1 and graph.steady and not graph.grows and graph.quick_rows >= FIRST_ROWS:
+                    starts = range(done, len(rows), graph.quick_rows)[: self._threads]
+                    parts = [rows[start : start + graph.quick_rows] for start in starts]
+                if len(parts) > 1:
+                    with signals_blocked():
+                        running = [threads.submit(_run, sha256, graph, part) for part in parts]
+                    ran = [one.result() for one in running]
+                else:
+                    ran = [_run(sha256, graph, parts[0])]
+                found += [part[:, outputs].copy() for part in ran]
+                done += sum(map(len, parts))
+        return np.concatenate(found)
 
     def _get(self, sha256: str) -> Graph | None:
         graph = self._graphs.get(sha256)
@@ -212,18 +240,6 @@ def _run(sha256: str, graph: Graph, rows: Any) -> Any:
     return outputs
 
 
-def _run_batch(sha256: str, graph: Graph, rows: Any, outputs: slice) -> Any:
-    """These of the outputs (rows, n_outputs), of any number of rows. Raises as _run does."""
-    parts = [np.empty((0, graph.n_outputs))[:, outputs]]
-    done = 0
-    while done < len(rows):
-        check_interrupts()
-        part = rows[done : done + graph.rows_at_once]
-        parts.append(_run(sha256, graph, part)[:, outputs].copy())
-        done += len(part)
-    return np.concatenate(parts)
-
-
 def _run_guarded(graph: Graph, rows: Any) -> Any:
     """Runs the graph under guard, and learns how long it takes."""
     options = onnxruntime.RunOptions()
@@ -236,9 +252,11 @@ def _run_guarded(graph: Graph, rows: Any) -> Any:
     outputs = guarded(lambda: graph.session.run(None, {graph.input: rows}, options)[0], stop, more_bytes)
     if time.perf_counter() - started >= QUICK_SECONDS:
         give_back()
+        graph.grows = graph.grows and len(rows) < graph.rows_at_once
     else:
         graph.quick_rows = max(graph.quick_rows, len(rows))
         if len(rows) == graph.rows_at_once:
+            graph.grows = len(rows) < MOST_ROWS
             graph.rows_at_once = min(4 * len(rows), MOST_ROWS)
     return outputs
 

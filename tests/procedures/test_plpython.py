@@ -126,6 +126,25 @@ def test_batches(admin: Any, scorer: Any) -> None:
         np.testing.assert_array_equal(got, model.proba()[:, column])
 
 
+def test_threads_give_the_same_numbers(admin: Any, scorer: Any) -> None:
+    model = Model(admin)
+    scorer.execute("SET pgscore.onnx_threads = 2")
+    batch = (
+        f"SELECT unnest(score.m_v1_outputs(array_agg({model.features} ORDER BY n, id), {model.first}))"
+        " FROM t, generate_series(1, 9) AS n"
+    )
+    for _ in range(2):
+        np.testing.assert_array_equal(values(scorer, batch), np.tile(model.proba()[:, 0], 9))
+
+
+@pytest.mark.parametrize("setting", ["0", "-1", "all", "1000"])
+def test_what_is_no_number_of_threads(admin: Any, scorer: Any, setting: str) -> None:
+    model = Model(admin)
+    scorer.execute(f"SET pgscore.onnx_threads = '{setting}'")
+    with pytest.raises(psycopg2.errors.InvalidParameterValue, match="pgscore.onnx_threads is no number of threads"):
+        scorer.execute(f"SELECT score.m_v1_outputs({model.features}) FROM t WHERE id = 1")
+
+
 def test_a_batch_of_no_rows(admin: Any, scorer: Any) -> None:
     model = Model(admin)
     scorer.execute(f"SELECT score.m_v1_outputs(array_agg({model.features}), 0) FROM t WHERE id < 0")
@@ -186,7 +205,7 @@ def test_errors_are_one_line_without_values(admin: Any, scorer: Any) -> None:
         "SELECT content FROM pgscore.onnx_graphs",
         "SELECT pgscore.runtime_load()",
         "SELECT pgscore.runtime_fetch('x')",
-        "SELECT pgscore.runtime_add('x', 'x', 1)",
+        "SELECT pgscore.runtime_add('x', 'x', 1, 1)",
         "SELECT pgscore.runtime_row('x', ARRAY[1.0])",
         "SELECT pgscore.runtime_batch('x', 'x', 0)",
         "SELECT pgscore.onnx_row('x', ARRAY[1.0])",

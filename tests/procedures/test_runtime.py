@@ -260,6 +260,48 @@ class TestSessions:
         slow.score_batch(sha256, rows, 0)
         assert sizes == [64] * 86 + [16]
 
+    def test_threads_share_a_batch_and_get_no_signals(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Once it is known how many rows are quick; the numbers are those of one thread."""
+        monkeypatch.setattr(os, "cpu_count", lambda: 3)
+        monkeypatch.setattr(sessions, "QUICK_SECONDS", math.inf)
+        ran: list[tuple[int, bool]] = []
+        blocked: set[bool] = set()
+        run = sessions._run
+
+        def watched(*args: Any) -> Any:
+            in_main = threading.current_thread() is threading.main_thread()
+            ran.append((len(args[2]), in_main))
+            if not in_main:
+                blocked.add(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))
+            return run(*args)
+
+        monkeypatch.setattr(sessions, "_run", watched)
+        known, (sha256, content) = sessions.Sessions(), graph(1.0)
+        known.add(sha256, content, threads=64)
+        values = np.linspace(-200, 200, 5440 + 4 * sessions.MOST_ROWS + 7)
+        got = known.score_batch(sha256, sent([[value, 0.0] for value in values.tolist()]), 0)
+        assert numbers(got) == [value + 1 if abs(value) <= 100 else None for value in values.tolist()]
+        most = sessions.MOST_ROWS
+        assert sorted(ran) == sorted(
+            [(64, True), (256, True), (1024, True), (4096, True), *[(most, False)] * 4, (7, False)]
+        )
+        assert blocked == {True}
+        assert threading.active_count() == 1
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
+
+    def test_threads_run_as_many_rows_as_are_quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A graph of which more are slow is not run by several threads with more."""
+        monkeypatch.setattr(os, "cpu_count", lambda: 2)
+        sizes: list[int] = []
+        run = sessions._run
+        monkeypatch.setattr(sessions, "_run", lambda *args: sizes.append(len(args[2])) or run(*args))
+        times = iter([0.0, 0.0, 0.0, 1.0])
+        monkeypatch.setattr(sessions.time, "perf_counter", lambda: next(times))
+        known, (sha256, content) = sessions.Sessions(), graph(1.0)
+        known.add(sha256, content, threads=2)
+        known.score_batch(sha256, sent([[0.0, 0.0]] * 520), 0)
+        assert sizes == [64, 256, 64, 64, 64, 8]
+
     def test_only_what_may_be_long_is_guarded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A run of as many rows as one that was quick is not; with work that depends on values, every run is."""
         runs: list[int] = []

@@ -73,11 +73,12 @@ DECLARE
     one record;
 BEGIN
     PERFORM pgscore.require_begun(model, version);
-    IF to_regprocedure('pgscore.onnx_row(text, double precision[])') IS NULL THEN
+    -- 0.1.0 has one that takes bytes.
+    IF to_regprocedure('pgscore.onnx_batch(text, double precision[], integer)') IS NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'PS002',
             MESSAGE = 'ONNX needs the PL/Python functions, which are not in this database',
-            HINT = 'a superuser runs `pgscore install --plpython` once';
+            HINT = 'a superuser runs `pgscore install --plpython` once, and after an upgrade `pgscore upgrade --plpython`';
     END IF;
     -- Where it is there already, a drop of the last version that used it must leave it to this one.
     PERFORM FROM pgscore.onnx_graphs AS g WHERE g.sha256 = hash FOR KEY SHARE;

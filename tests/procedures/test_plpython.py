@@ -141,7 +141,7 @@ def test_threads_give_the_same_numbers(admin: Any, scorer: Any) -> None:
 def test_what_is_no_number_of_threads(admin: Any, scorer: Any, setting: str) -> None:
     model = Model(admin)
     scorer.execute(f"SET pgscore.onnx_threads = '{setting}'")
-    with pytest.raises(psycopg2.errors.InvalidParameterValue, match="pgscore.onnx_threads is no number of threads"):
+    with pytest.raises(psycopg2.errors.InvalidParameterValue, match="onnx_threads is no number of threads"):
         scorer.execute(f"SELECT score.m_v1_outputs({model.features}) FROM t WHERE id = 1")
 
 

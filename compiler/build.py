@@ -10,6 +10,7 @@ from pgscore.errors import SignatureError, UnsupportedError
 from . import ir
 from .artifact import Artifact, Function, OnnxGraph, Parameter, SqlType, Strategy, Template
 from .backends import onnx, sql, sql_domains, sql_subgraph
+from .costs import DEFAULTS, Costs
 from .facts import Facts, analyse
 from .finite_sums import check_sums
 from .function_plans import Plan, plans
@@ -21,9 +22,9 @@ from .strategy import (
     BYTES_OF_OTHERS,
     BYTES_OF_TREES,
     FORCED_CHARACTERS,
-    INLINE_CHARACTERS,
     MAX_MEMORY,
     choose,
+    inline_characters,
     measure,
 )
 from .where import Where, examples
@@ -41,12 +42,14 @@ def build(  # noqa: PLR0913 - keywords
     model_sha256: str = "",
     libraries: Mapping[str, str] | None = None,
     where: Where | None = None,
+    costs: Costs = DEFAULTS,
 ) -> Artifact:
     """The artifact of a program for one signature; `parameters[i]` belongs to `program.columns[i]`.
 
-    Without `strategy` the cheapest of `available` is taken. With `where` it is for the rows of that condition, and
-    gives NULL for all others. Raises SignatureError where the parameters do not fit the program's columns, UsageError
-    where the condition does not, and UnsupportedError where the program has no exact form in the strategy asked for.
+    Without `strategy` the cheapest of `available` is taken, by `costs`. With `where` it is for the rows of that
+    condition, and gives NULL for all others. Raises SignatureError where the parameters do not fit the program's
+    columns, UsageError where the condition does not, and UnsupportedError where the program has no exact form in the
+    strategy asked for.
     """
     _check_signature(program, parameters)
     planned = plans(program)
@@ -67,7 +70,7 @@ def build(  # noqa: PLR0913 - keywords
         within = f"{program.tolerance:.0e} ({program.approximation})"
         chosen, reason = Strategy.ONNX, f"the graph as it is gives its own answers, SQL would come within {within}"
     else:
-        chosen, reason = choose(size, available)
+        chosen, reason = choose(size, available, costs)
     if strategy is not None:
         chosen, reason = strategy, f"asked for; auto would take {chosen.value}: {reason}"
     graph = None
@@ -78,13 +81,13 @@ def build(  # noqa: PLR0913 - keywords
         graph = _graph(program, parameters)
         functions = tuple(_onnx_function(plan, program) for plan in planned)
     else:
-        limit = INLINE_CHARACTERS if strategy is None else FORCED_CHARACTERS
+        limit = inline_characters(costs) if strategy is None else FORCED_CHARACTERS
         facts = analyse(simple, parameters)
         functions = tuple(_sql_function(plan, simple, facts, parameters, chosen, limit) for plan in planned)
         if chosen is Strategy.SQL and functions[0].language != "sql":
             chosen, reason = _fall_back(strategy, available)
         elif strategy is None and chosen is Strategy.SQL:
-            _, reason = choose(replace(size, characters=len(functions[0].body.text)), available)
+            _, reason = choose(replace(size, characters=len(functions[0].body.text)), available, costs)
     return Artifact(
         program.kind,
         estimator,

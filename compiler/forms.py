@@ -15,8 +15,9 @@ from pgscore.errors import UnsupportedError
 from . import ir
 from .artifact import Artifact, Parameter, Strategy
 from .build import build
+from .costs import DEFAULTS, Costs
 from .rewrites import simplify
-from .strategy import INLINE_CHARACTERS, MAX_PLANNING, measure
+from .strategy import MAX_PLANNING, Use, estimates, inline_characters, measure
 
 BYTES = {Strategy.SQL: 40, Strategy.PLPGSQL: 80}
 """Bytes of a server process's memory for each character of a body."""
@@ -44,19 +45,21 @@ class Form:
     against: str = ""
 
 
-def forms(program: ir.Program, parameters: Sequence[Parameter]) -> list[Form]:
+def forms(program: ir.Program, parameters: Sequence[Parameter], costs: Costs = DEFAULTS) -> list[Form]:
     """The forms that the program has: inline SQL, plpgsql, ONNX. Builds none that would be gigantic."""
+    longest = inline_characters(costs)
     size = measure(simplify(program, frozenset()))
     items = size.operations + size.splits + size.categories
     found = []
-    inline = _built(program, parameters, Strategy.SQL) if items * _PER_ITEM < 10 * INLINE_CHARACTERS else None
+    inline = _built(program, parameters, Strategy.SQL) if items * _PER_ITEM < 10 * longest else None
     plpgsql = _built(program, parameters, Strategy.PLPGSQL) if items < _MEASURED_ITEMS else None
     if inline is not None or plpgsql is not None or items >= _MEASURED_ITEMS:
-        characters = _characters(inline) if inline else INLINE_CHARACTERS
-        size = replace(size, characters=len(inline.functions[0].body.text) if inline else INLINE_CHARACTERS)
-        found.append(_form(Strategy.SQL, characters, size.planning, exactly=inline is not None))
+        characters = _characters(inline) if inline else longest
+        size = replace(size, characters=len(inline.functions[0].body.text) if inline else longest)
+        costs_of = estimates(size, costs)[Use.QUERY]
+        found.append(_form(Strategy.SQL, characters, costs_of[Strategy.SQL].start, exactly=inline is not None))
         characters = _characters(plpgsql) if plpgsql else items * _PER_ITEM
-        found.append(_form(Strategy.PLPGSQL, characters, size.start, exactly=plpgsql is not None))
+        found.append(_form(Strategy.PLPGSQL, characters, costs_of[Strategy.PLPGSQL].start, exactly=plpgsql is not None))
     graph = _built(program, parameters, Strategy.ONNX)
     if graph is not None and graph.onnx is not None:
         found.append(Form(Strategy.ONNX, bytes=len(graph.onnx.content)))
@@ -75,10 +78,11 @@ def _characters(artifact: Artifact) -> int:
 
 
 def _form(strategy: Strategy, characters: int, start: float, *, exactly: bool) -> Form:
+    """`start` in microseconds."""
     memory = characters * BYTES[strategy] / 1e6
     reasons = []
     if strategy is Strategy.SQL and start > MAX_PLANNING:
-        reasons.append(f"{start:.1f} ms of planning in every query")
+        reasons.append(f"{start / 1000:.1f} ms of planning in every query")
     if memory > MAX_MEMORY:
         reasons.append(f"{memory:,.0f} MB in each server process")
-    return Form(strategy, characters, 0, start, memory, exactly, " and ".join(reasons))
+    return Form(strategy, characters, 0, start / 1000, memory, exactly, " and ".join(reasons))

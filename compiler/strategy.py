@@ -1,12 +1,15 @@
 """Which way a program runs in the database, and why, in one sentence.
 
-The cost model is fitted to measurements on PostgreSQL 15 and 18: what a row costs, and what a query pays before its
-first row, since an inlined body is copied into every plan and planned anew.
+There are three uses, and each may run in another way: a query over many rows, a refresh, and a statement about one row.
+What each costs is estimated from the size of the program (`costs.py`): what a row costs, and what a statement pays
+before its first row, since an inlined body is copied into every plan and planned anew.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 
@@ -14,6 +17,7 @@ from pgscore.errors import UnsupportedError
 
 from . import ir
 from .artifact import Strategy
+from .costs import DEFAULTS, Costs
 
 FORCED_CHARACTERS = 10_000_000
 """The longest body that is inlined when the user asks for it: 40 bytes of the server's memory for each character."""
@@ -21,14 +25,30 @@ MAX_MEMORY = 500_000_000
 """The bytes that a function in plpgsql may take of the server process that runs it."""
 BYTES_OF_TREES, BYTES_OF_OTHERS = 50, 130
 """Bytes of memory for each character of plpgsql: measured 45 for trees, 80 for networks, 130 for lists of names."""
-MAX_PLANNING = 2.5
-"""Milliseconds before a query's first row from which on it is not worth it: to plan an inlined body, or to start one in
+MAX_PLANNING = 2500.0
+"""Microseconds before a query's first row from which on it is not worth it: to plan an inlined body, or to start one in
 plpgsql."""
-PLANNING_A_CHARACTER = 0.00005
-"""Milliseconds for each character of an inlined body, which is copied into every plan: measured 0.00003 for trees and
-0.00005 for sums."""
-INLINE_CHARACTERS = round(MAX_PLANNING / PLANNING_A_CHARACTER)
-"""The longest body that `auto` inlines."""
+
+
+class Use(Enum):
+    """What the functions of a version are called for."""
+
+    QUERY = "query"
+    REFRESH = "refresh"
+    ONE = "one row"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Microseconds for a row, and those that a statement pays before its first row."""
+
+    row: float
+    start: float = 0.0
+
+    @property
+    def one(self) -> float:
+        """Microseconds for a statement about one row."""
+        return self.start + self.row
 
 
 @dataclass(frozen=True)
@@ -47,39 +67,9 @@ class Size:
     characters: int = 0
 
     @property
-    def planning(self) -> float:
-        """Milliseconds that planning an inlined body takes."""
-        computed = 0.15 + 0.002 * (self.operations + self.categories) + 0.005 * self.splits
-        return max(computed, PLANNING_A_CHARACTER * self.characters)
-
-    @property
-    def inline(self) -> float:
-        """Microseconds for a row where the body is inlined."""
-        return 0.3 + 0.02 * self.operations + 0.016 * self.walk
-
-    @property
-    def plpgsql(self) -> float:
-        """Microseconds for a row in plpgsql."""
-        return 1.0 + 0.02 * self.operations + 0.025 * self.walk
-
-    @property
-    def start(self) -> float:
-        """Milliseconds in which plpgsql makes its cached plans ready, for each query."""
-        return 0.00026 * self.splits
-
-    @property
-    def onnx(self) -> float:
-        """Microseconds for a row of a refresh, which goes through ONNX in batches."""
-        return 2.5 + 0.001 * self.operations + 0.008 * self.steps
-
-    @property
     def walk(self) -> float:
         """The steps, weighted: a large expression no longer fits the processor's caches."""
         return self.steps * (1 + self.splits / 10_000)
-
-
-ONNX_CALL = 50.0
-"""Microseconds for a row through the function, which calls PL/Python."""
 
 
 def measure(program: ir.Program) -> Size:
@@ -118,8 +108,32 @@ def _steps(forest: ir.Forest) -> float:
     return steps
 
 
-def choose(size: Size, available: frozenset[Strategy]) -> tuple[Strategy, str]:
-    """The strategy for a program of this size, and the reason as a sentence.
+def inline_characters(costs: Costs) -> int:
+    """The longest body that `auto` inlines."""
+    return round(min(FORCED_CHARACTERS, MAX_PLANNING / max(costs.planning_character, 1e-9)))
+
+
+def estimates(size: Size, costs: Costs = DEFAULTS) -> Mapping[Use, Mapping[Strategy, Estimate]]:
+    """What each use costs in each strategy. A refresh alone gives ONNX many rows at once."""
+    planning = max(
+        costs.planning
+        + costs.planning_operation * (size.operations + size.categories)
+        + costs.planning_split * size.splits,
+        costs.planning_character * size.characters,
+    )
+    inline = costs.inline + costs.inline_operation * size.operations + costs.inline_step * size.walk
+    plpgsql = costs.plpgsql + costs.plpgsql_operation * size.operations + costs.plpgsql_step * size.walk
+    batch = costs.onnx + costs.onnx_operation * size.operations + costs.onnx_step * size.steps
+    called = {
+        Strategy.SQL: Estimate(inline, planning),
+        Strategy.PLPGSQL: Estimate(plpgsql, costs.plpgsql_split * size.splits),
+        Strategy.ONNX: Estimate(costs.onnx_call + batch),
+    }
+    return {Use.QUERY: called, Use.REFRESH: {**called, Strategy.ONNX: Estimate(batch)}, Use.ONE: called}
+
+
+def choose(size: Size, available: frozenset[Strategy], costs: Costs = DEFAULTS) -> tuple[Strategy, str]:
+    """The strategy of a program of this size for queries, and the reason as a sentence.
 
     Inline SQL while a query's planning stays short, ONNX where plpgsql would be slow to start or slower than a call for
     each row, and plpgsql in between. Raises UnsupportedError where none is available.
@@ -129,20 +143,28 @@ def choose(size: Size, available: frozenset[Strategy]) -> tuple[Strategy, str]:
     shape = f"{size.operations:,} operations"
     if size.splits or size.categories > size.operations:
         shape = f"{size.splits:,} tree splits" if size.splits else f"{size.categories:,} categories"
-    inline = f"inline SQL: about {size.inline:.1f} µs a row, {size.planning:.1f} ms of planning a query"
-    plpgsql = f"plpgsql: about {size.plpgsql:.0f} µs a row, {size.start:.1f} ms to start a query"
-    onnx = f"ONNX: about {ONNX_CALL + size.onnx:.0f} µs a row, {size.onnx:.0f} µs in a refresh"
-    small = size.planning <= MAX_PLANNING
-    large = size.plpgsql > ONNX_CALL + size.onnx or size.start > MAX_PLANNING
+    found = estimates(size, costs)
+    of = found[Use.QUERY]
+    batch = found[Use.REFRESH][Strategy.ONNX]
+    inline, plpgsql, onnx = of[Strategy.SQL], of[Strategy.PLPGSQL], of[Strategy.ONNX]
+    says = {
+        Strategy.SQL: f"inline SQL: about {inline.row:.1f} µs a row, {inline.start / 1000:.1f} ms of planning a query",
+        Strategy.PLPGSQL: f"plpgsql: about {plpgsql.row:.0f} µs a row, {plpgsql.start / 1000:.1f} ms to start a query",
+        Strategy.ONNX: f"ONNX: about {onnx.row:.0f} µs a row, {batch.row:.0f} µs in a refresh",
+    }
+    small = inline.start <= MAX_PLANNING
+    large = plpgsql.row > onnx.row or plpgsql.start > MAX_PLANNING
     order = {
-        Strategy.SQL: (0 if small else 2, f"{shape} are small enough to plan in every query ({inline})"),
-        Strategy.ONNX: (0.5 if large else 3, f"{shape} are large ({onnx}; {plpgsql})"),
-        Strategy.PLPGSQL: (1, f"{shape} would cost too much planning in every query ({plpgsql}; {inline})"),
+        Strategy.SQL: (0 if small else 2, f"{shape} are small enough to plan in every query ({says[Strategy.SQL]})"),
+        Strategy.ONNX: (0.5 if large else 3, f"{shape} are large ({says[Strategy.ONNX]}; {says[Strategy.PLPGSQL]})"),
+        Strategy.PLPGSQL: (
+            1,
+            f"{shape} would cost too much planning in every query ({says[Strategy.PLPGSQL]}; {says[Strategy.SQL]})",
+        ),
     }
     best = min(available, key=lambda strategy: order[strategy][0])
     rank, reason = order[best]
     if rank >= 2 or (best is Strategy.PLPGSQL and (small or large)):
         names = ", ".join(sorted(s.value for s in available))
-        estimate = {Strategy.SQL: inline, Strategy.ONNX: onnx, Strategy.PLPGSQL: plpgsql}[best]
-        reason = f"the best of what is available ({names}) for {shape} ({estimate})"
+        reason = f"the best of what is available ({names}) for {shape} ({says[best]})"
     return best, reason

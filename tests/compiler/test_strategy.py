@@ -9,7 +9,17 @@ import pytest
 
 from pgscore.compiler import ir
 from pgscore.compiler.artifact import Strategy
-from pgscore.compiler.strategy import INLINE_CHARACTERS, MAX_PLANNING, Size, choose, measure
+from pgscore.compiler.costs import DEFAULTS, Costs
+from pgscore.compiler.strategy import (
+    FORCED_CHARACTERS,
+    MAX_PLANNING,
+    Size,
+    Use,
+    choose,
+    estimates,
+    inline_characters,
+    measure,
+)
 from pgscore.errors import UnsupportedError
 from tests.support import programs
 from tests.support.programs import N, block, inputs, program
@@ -47,11 +57,41 @@ def test_the_reason_says_when_it_is_second_best() -> None:
 
 
 def test_a_long_body_is_not_inlined_however_few_its_operations() -> None:
-    at_most = replace(LINEAR, characters=INLINE_CHARACTERS)
-    assert at_most.planning == pytest.approx(MAX_PLANNING)
+    at_most = replace(LINEAR, characters=inline_characters(DEFAULTS))
+    assert estimates(at_most)[Use.QUERY][Strategy.SQL].start == pytest.approx(MAX_PLANNING)
     assert "2.5 ms of planning" in choose(at_most, EVERYTHING)[1]
-    longer = replace(LINEAR, characters=INLINE_CHARACTERS + 1000)
+    longer = replace(LINEAR, characters=at_most.characters + 1000)
     assert choose(longer, EVERYTHING)[0] is Strategy.PLPGSQL
+
+
+@pytest.mark.parametrize(
+    ("size", "costs", "want"),
+    [
+        (LINEAR, replace(DEFAULTS, planning=3000.0), Strategy.PLPGSQL),
+        (TREE, replace(DEFAULTS, planning_split=50.0), Strategy.PLPGSQL),
+        (BOOSTED, replace(DEFAULTS, planning_split=0.5), Strategy.SQL),
+        (BOOSTED, replace(DEFAULTS, onnx_call=5.0), Strategy.ONNX),
+        (BOOSTED, replace(DEFAULTS, plpgsql_split=1.0), Strategy.ONNX),
+        (FOREST, replace(DEFAULTS, onnx_call=500.0, plpgsql_split=0.01), Strategy.PLPGSQL),
+    ],
+)
+def test_other_costs_make_another_choice(size: Size, costs: Costs, want: Strategy) -> None:
+    assert choose(size, EVERYTHING, costs)[0] is want
+
+
+def test_a_server_that_plans_in_no_time_inlines_what_it_may_hold() -> None:
+    assert inline_characters(replace(DEFAULTS, planning_character=0.0)) == FORCED_CHARACTERS
+
+
+def test_a_refresh_gives_onnx_many_rows_at_once() -> None:
+    found = estimates(BOOSTED)
+    assert found[Use.REFRESH][Strategy.ONNX].row < found[Use.REFRESH][Strategy.PLPGSQL].row
+    assert found[Use.QUERY][Strategy.ONNX].row == pytest.approx(
+        DEFAULTS.onnx_call + found[Use.REFRESH][Strategy.ONNX].row
+    )
+    assert found[Use.ONE][Strategy.PLPGSQL].one == pytest.approx(
+        found[Use.QUERY][Strategy.PLPGSQL].row + DEFAULTS.plpgsql_split * BOOSTED.splits
+    )
 
 
 def test_nothing_available_is_an_error() -> None:

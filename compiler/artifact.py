@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
+from .costs import Estimate
 from .ir import TOLERANCE, Dtype, Label, ModelKind
 
 if TYPE_CHECKING:
@@ -52,6 +53,17 @@ class Strategy(Enum):
     ONNX = "onnx"
 
 
+class Use(Enum):
+    """What the functions of a version are called for."""
+
+    QUERY = "query"
+    REFRESH = "refresh"
+    ONE = "one row"
+
+
+ONE_ROW = "one"
+"""The suffix of the function that gives the main result of one row, where it runs in another way than the main one."""
+
 _HOLE = re.compile("\0(\\d+)\0")
 
 
@@ -81,8 +93,8 @@ class Function:
 
     `suffix` is "" for the main one (`score.churn`), else such as "label" (`score.churn_label`). `method` says in Python
     what it equals, such as "predict_proba(X)[:, 1]". `body` is an expression for language sql and a whole plpgsql block
-    (`DECLARE … BEGIN … END`) for plpgsql. `outputs` are the columns of the ONNX graph's output that it is made of, with
-    `labels` where its one column is a class index: refresh scores batches from these without calling the function.
+    (`DECLARE … BEGIN … END`) for plpgsql. `outputs` are the columns of the ONNX graph's output from which refresh makes
+    its result without calling it, with `labels` where its one column is a class index; none where refresh calls it.
     """
 
     suffix: str
@@ -92,6 +104,11 @@ class Function:
     body: Template
     outputs: tuple[int, ...]
     labels: tuple[Label, ...] | None = None
+
+    @property
+    def strategy(self) -> Strategy:
+        """How it runs where it is called."""
+        return Strategy.ONNX if OnnxGraph.OUTPUTS.text in self.body.text else Strategy(self.language)
 
 
 @dataclass(frozen=True)
@@ -125,12 +142,13 @@ class OnnxGraph:
 class Artifact:
     """A model compiled for one signature. `functions[0]` is the main one.
 
-    `estimator` describes the model in words, `reason` says why this strategy, `libraries` maps the packages that made
-    the model to their versions, and `probes` maps a parameter to values at which the model changes its answer
-    (thresholds) or its treatment (categories). `paths` are partial rows that reach the splits of its trees. Numbers lie
-    within `tolerance` of the model's own; `approximation` says why it is more than usual, if it is. With `factors` the
-    functions have no bodies here: they read tables, which pgscore.make_factors makes together with them. With `where`
-    they give NULL for rows that do not satisfy it.
+    `strategy` is how its functions run in queries, `uses` how each use runs, and `reason` says why; `estimates` are
+    what each use would cost in each available strategy. `estimator` describes the model in words, `libraries` maps the
+    packages that made the model to their versions, and `probes` maps a parameter to values at which the model changes
+    its answer (thresholds) or its treatment (categories). `paths` are partial rows that reach the splits of its trees.
+    Numbers lie within `tolerance` of the model's own; `approximation` says why it is more than usual, if it is. With
+    `factors` the functions have no bodies here: they read tables, which pgscore.make_factors makes together with them.
+    With `where` they give NULL for rows that do not satisfy it.
     """
 
     kind: ModelKind
@@ -148,6 +166,8 @@ class Artifact:
     approximation: str = ""
     factors: Factorisation | None = None
     where: Where | None = None
+    uses: Mapping[Use, Strategy] = field(default_factory=dict)
+    estimates: Mapping[Use, Mapping[Strategy, Estimate]] = field(default_factory=dict)
 
     @property
     def sha256(self) -> str:

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from pgscore.errors import SignatureError, UnsupportedError
 
 from . import ir
-from .artifact import Artifact, Function, OnnxGraph, Parameter, SqlType, Strategy, Template
+from .artifact import ONE_ROW, Artifact, Function, OnnxGraph, Parameter, SqlType, Strategy, Template, Use
 from .backends import onnx, sql, sql_domains, sql_subgraph
 from .costs import DEFAULTS, Costs
-from .facts import Facts, analyse
+from .facts import Facts, analyse, with_overflow_checks
 from .finite_sums import check_sums
 from .function_plans import Plan, plans
 from .probe_paths import paths
 from .probes import probes
-from .rewrites import prune, simplify
+from .rewrites import prune, prune_overflow, simplify
 from .specialise import specialise
 from .strategy import (
     BYTES_OF_OTHERS,
     BYTES_OF_TREES,
     FORCED_CHARACTERS,
     MAX_MEMORY,
+    Size,
     choose,
+    choose_others,
+    estimates,
     inline_characters,
     measure,
 )
@@ -43,6 +47,7 @@ def build(  # noqa: PLR0913 - keywords
     libraries: Mapping[str, str] | None = None,
     where: Where | None = None,
     costs: Costs = DEFAULTS,
+    one_row: bool = False,
 ) -> Artifact:
     """The artifact of a program for one signature; `parameters[i]` belongs to `program.columns[i]`.
 
@@ -50,6 +55,8 @@ def build(  # noqa: PLR0913 - keywords
     condition, and gives NULL for all others. Raises SignatureError where the parameters do not fit the program's
     columns, UsageError where the condition does not, and UnsupportedError where the program has no exact form in the
     strategy asked for.
+
+    With `one_row` there is a function for one row even where it runs as the main one does.
     """
     _check_signature(program, parameters)
     planned = plans(program)
@@ -63,36 +70,48 @@ def build(  # noqa: PLR0913 - keywords
     simple = simplified(program, parameters)
     reached = paths(program)
     size = measure(simple)
-    parts = [node for node in program.nodes if isinstance(node, ir.Subgraph)]
-    if parts:
-        chosen, reason = _only_onnx(parts[0], strategy, available)
-    elif program.as_is is not None and program.tolerance > ir.TOLERANCE and Strategy.ONNX in available:
-        within = f"{program.tolerance:.0e} ({program.approximation})"
-        chosen, reason = Strategy.ONNX, f"the graph as it is gives its own answers, SQL would come within {within}"
-    else:
-        chosen, reason = choose(size, available, costs)
-    if strategy is not None:
-        chosen, reason = strategy, f"asked for; auto would take {chosen.value}: {reason}"
+    chosen, reason = _choose(program, size, strategy, available, costs)
     graph = None
     if chosen is Strategy.ONNX:
         if program.as_is is not None:
             as_is = prune(program.as_is, _outputs_of(program.as_is, planned))
             program = replace(as_is, domains=program.domains)
         graph = _graph(program, parameters)
-        functions = tuple(_onnx_function(plan, program) for plan in planned)
+        functions = [_onnx_function(plan, program) for plan in planned]
     else:
         limit = inline_characters(costs) if strategy is None else FORCED_CHARACTERS
-        facts = analyse(simple, parameters)
-        functions = tuple(_sql_function(plan, simple, facts, parameters, chosen, limit) for plan in planned)
+        write = partial(
+            _sql_function, program=simple, facts=analyse(simple, parameters), parameters=parameters, limit=limit
+        )
+        functions = [write(plan, strategy=chosen) for plan in planned]
         if chosen is Strategy.SQL and functions[0].language != "sql":
             chosen, reason = _fall_back(strategy, available)
         elif strategy is None and chosen is Strategy.SQL:
-            _, reason = choose(replace(size, characters=len(functions[0].body.text)), available, costs)
+            size = replace(size, characters=len(functions[0].body.text))
+            _, reason = choose(size, available, costs)
+    found = {use: {s: of[s] for s in Strategy if s in available} for use, of in estimates(size, costs).items()}
+    uses = dict.fromkeys(Use, chosen)
+    if strategy is None and chosen is not Strategy.ONNX:
+        uses, others = choose_others(found, chosen, in_batches=planned[0].in_batches)
+        reason += others
+    if Strategy.ONNX in uses.values() and graph is None:
+        # The graph refuses what SQL refuses for overflow.
+        program = prune_overflow(with_overflow_checks(simple, parameters), _outputs_of(simple, planned[:1]))
+        graph = _graph(program, parameters)
+        if uses[Use.REFRESH] is Strategy.ONNX:
+            functions[0] = replace(functions[0], outputs=_indices(planned[0], program))
+    if one_row or uses[Use.ONE] is not chosen:
+        plan = replace(planned[0], suffix=ONE_ROW)
+        in_onnx = uses[Use.ONE] is Strategy.ONNX
+        one = _onnx_function(plan, program) if in_onnx else write(plan, strategy=uses[Use.ONE])
+        functions.append(replace(one, outputs=()))
+    if graph is not None and not graph.features:  # PostgreSQL makes no array of empty ones
+        functions = [replace(function, outputs=()) for function in functions]
     return Artifact(
         program.kind,
         estimator,
         tuple(parameters),
-        functions,
+        tuple(functions),
         chosen,
         reason,
         model_sha256,
@@ -103,7 +122,26 @@ def build(  # noqa: PLR0913 - keywords
         program.tolerance,
         program.approximation,
         where=where,
+        uses=uses,
+        estimates=found,
     )
+
+
+def _choose(
+    program: ir.Program, size: Size, strategy: Strategy | None, available: frozenset[Strategy], costs: Costs
+) -> tuple[Strategy, str]:
+    """The strategy for queries, and why. Raises UnsupportedError."""
+    parts = [node for node in program.nodes if isinstance(node, ir.Subgraph)]
+    if parts:
+        chosen, reason = _only_onnx(parts[0], strategy, available)
+    elif program.as_is is not None and program.tolerance > ir.TOLERANCE and Strategy.ONNX in available:
+        within = f"{program.tolerance:.0e} ({program.approximation})"
+        chosen, reason = Strategy.ONNX, f"the graph as it is gives its own answers, SQL would come within {within}"
+    else:
+        chosen, reason = choose(size, available, costs)
+    if strategy is not None:
+        return strategy, f"asked for; auto would take {chosen.value}: {reason}"
+    return chosen, reason
 
 
 def simplified(program: ir.Program, parameters: Sequence[Parameter]) -> ir.Program:
@@ -195,7 +233,7 @@ def _sql_function(  # noqa: PLR0913, PLR0917 - all of them vary
         body, language = sql.block(program, parameters, facts, result), Strategy.PLPGSQL.value
     if language == Strategy.PLPGSQL.value:
         _require_memory(program, body)
-    return Function(plan.suffix, plan.method, plan.result, language, body, indices, plan.labels)
+    return Function(plan.suffix, plan.method, plan.result, language, body, (), plan.labels)
 
 
 def _require_memory(program: ir.Program, body: Template) -> None:

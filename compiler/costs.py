@@ -25,8 +25,10 @@ class Costs:
     """For each row, where the body is inlined."""
     inline_operation: float = 0.02
     inline_step: float = 0.016
+    plpgsql_start: float = 20.0
+    """For each statement that calls a function in plpgsql, whose cached plans are made ready."""
     plpgsql_split: float = 0.26
-    """For each split of a function in plpgsql, in each statement: its cached plans are made ready."""
+    """For each split of such a function, in each statement."""
     plpgsql: float = 1.0
     """For each call of a function in plpgsql."""
     plpgsql_operation: float = 0.02
@@ -40,3 +42,16 @@ class Costs:
 
 
 DEFAULTS = Costs()
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Microseconds for a row, and those that a statement pays before its first row."""
+
+    row: float
+    start: float = 0.0
+
+    @property
+    def one(self) -> float:
+        """Microseconds for a statement about one row."""
+        return self.start + self.row

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from pgscore.errors import UnsupportedError
 
 from . import ir
-from .artifact import Artifact, Parameter, Strategy
+from .artifact import Artifact, Parameter, Strategy, Use
 from .build import build
 from .costs import DEFAULTS, Costs
 from .rewrites import simplify
-from .strategy import MAX_PLANNING, Use, estimates, inline_characters, measure
+from .strategy import MAX_PLANNING, estimates, inline_characters, measure
 
 BYTES = {Strategy.SQL: 40, Strategy.PLPGSQL: 80}
 """Bytes of a server process's memory for each character of a body."""

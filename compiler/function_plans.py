@@ -26,6 +26,11 @@ class Plan:
     first: int = 0
     labels: tuple[ir.Label, ...] | None = None
 
+    @property
+    def in_batches(self) -> bool:
+        """Whether a refresh can make the result of one column of a graph's output."""
+        return self.columns.shape in (sql.Shape.NUMBER, sql.Shape.INTEGER, sql.Shape.LABEL)
+
 
 def plans(program: ir.Program) -> tuple[Plan, ...]:
     """The functions of a model, the main one first (docs/sql.md)."""

@@ -46,6 +46,24 @@ def prune(program: ir.Program, outputs: Sequence[ir.Output] | None = None) -> ir
     return rebuild.finish()
 
 
+def prune_overflow(program: ir.Program, outputs: Sequence[ir.Output]) -> ir.Program:
+    """As `prune`, and without the overflow of columns that only other outputs need: a function in SQL computes its own.
+
+    What overflows an input is refused for all of them (backends.numpy.overflows).
+    """
+    wanted = ir.needed(program.nodes, outputs, checks=False)
+
+    def counts(node: ir.Node) -> bool:
+        read = (ref.node for ref in node.inputs)
+        return any(wanted[position] or isinstance(program.nodes[position], ir.Input) for position in read)
+
+    rebuild = Rebuild(replace(program, outputs=tuple(outputs)))
+    for position, node in enumerate(program.nodes):
+        if not (isinstance(node, ir.Check) and node.own) or wanted[position] or counts(node):
+            rebuild.copy(position)
+    return prune(rebuild.finish())
+
+
 def settle_checks(program: ir.Program) -> ir.Program:
     """Moves each Check back to the column that its values come from, and merges the Checks of one column.
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 
 from pgscore.errors import UnsupportedError
 
 from . import ir
-from .artifact import Strategy
-from .costs import DEFAULTS, Costs
+from .artifact import ONE_ROW, Strategy, Use
+from .costs import DEFAULTS, Costs, Estimate
 
 FORCED_CHARACTERS = 10_000_000
 """The longest body that is inlined when the user asks for it: 40 bytes of the server's memory for each character."""
@@ -28,27 +27,10 @@ BYTES_OF_TREES, BYTES_OF_OTHERS = 50, 130
 MAX_PLANNING = 2500.0
 """Microseconds before a query's first row from which on it is not worth it: to plan an inlined body, or to start one in
 plpgsql."""
-
-
-class Use(Enum):
-    """What the functions of a version are called for."""
-
-    QUERY = "query"
-    REFRESH = "refresh"
-    ONE = "one row"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Microseconds for a row, and those that a statement pays before its first row."""
-
-    row: float
-    start: float = 0.0
-
-    @property
-    def one(self) -> float:
-        """Microseconds for a statement about one row."""
-        return self.start + self.row
+WORTH_A_GRAPH = 1.0
+"""Microseconds a row by which a refresh must be quicker through ONNX for a version to get a graph for it."""
+WORTH_A_FUNCTION = 500.0
+"""Microseconds by which one row must be quicker in another form for a version to get a function for it."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +108,7 @@ def estimates(size: Size, costs: Costs = DEFAULTS) -> Mapping[Use, Mapping[Strat
     batch = costs.onnx + costs.onnx_operation * size.operations + costs.onnx_step * size.steps
     called = {
         Strategy.SQL: Estimate(inline, planning),
-        Strategy.PLPGSQL: Estimate(plpgsql, costs.plpgsql_split * size.splits),
+        Strategy.PLPGSQL: Estimate(plpgsql, costs.plpgsql_start + costs.plpgsql_split * size.splits),
         Strategy.ONNX: Estimate(costs.onnx_call + batch),
     }
     return {Use.QUERY: called, Use.REFRESH: {**called, Strategy.ONNX: Estimate(batch)}, Use.ONE: called}
@@ -168,3 +150,26 @@ def choose(size: Size, available: frozenset[Strategy], costs: Costs = DEFAULTS) 
         names = ", ".join(sorted(s.value for s in available))
         reason = f"the best of what is available ({names}) for {shape} ({says[best]})"
     return best, reason
+
+
+def choose_others(
+    found: Mapping[Use, Mapping[Strategy, Estimate]], strategy: Strategy, *, in_batches: bool
+) -> tuple[dict[Use, Strategy], str]:
+    """How each use runs where queries run as `strategy`; and why, of those that run otherwise.
+
+    A refresh runs through ONNX where that saves WORTH_A_GRAPH and the result can be had `in_batches`. One row runs in
+    another form where that saves WORTH_A_FUNCTION, ONNX last: a session's first call of it takes about 0.3 s.
+    """
+    uses, reason = dict.fromkeys(Use, strategy), ""
+    refresh, one = found[Use.REFRESH], found[Use.ONE]
+    onnx = refresh.get(Strategy.ONNX)
+    if onnx is not None and in_batches and onnx.row <= refresh[strategy].row - WORTH_A_GRAPH:
+        uses[Use.REFRESH] = Strategy.ONNX
+        reason += f"; a refresh runs through ONNX in batches (about {onnx.row:.0f} µs a row)"
+    for other in (Strategy.PLPGSQL, Strategy.ONNX):
+        if other in one and one[other].one <= one[uses[Use.ONE]].one - WORTH_A_FUNCTION:
+            uses[Use.ONE] = other
+    if uses[Use.ONE] is not strategy:
+        quicker = f"about {one[uses[Use.ONE]].one / 1000:.2f} ms instead of {one[strategy].one / 1000:.2f} ms"
+        reason += f"; for one row there is score.NAME_{ONE_ROW} as {uses[Use.ONE].value} ({quicker})"
+    return uses, reason

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from pgscore.compiler.artifact import ONE_ROW, Strategy
 from pgscore.errors import NotFoundError
 
 from .connection import Connection, pinned, transaction
@@ -35,15 +36,24 @@ class ModelSummary:
 
 @dataclass(frozen=True)
 class VersionSummary:
-    """What a version was made from, and where it runs: all that a plan compares. Its SQL may be megabytes."""
+    """What a version was made from, and how it runs: all that a plan compares. Its SQL may be megabytes."""
 
     model: str
     version: int
     aliases: Sequence[str]
     strategy: str
+    functions: Sequence[Mapping[str, Any]]
+    onnx_sha256: str | None
     bound_table: str
     condition: str | None
     model_sha256: str
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """How its uses run, queries first: one, unless `auto` chose more."""
+        one = [f["strategy"] for f in self.functions if f["suffix"] == ONE_ROW]
+        graph = [Strategy.ONNX.value] if self.onnx_sha256 else []
+        return tuple(dict.fromkeys([self.strategy, *one, *graph]))
 
 
 @dataclass(frozen=True)

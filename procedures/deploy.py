@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pgscore.compiler.artifact import Artifact, Function, Parameter, Strategy
+from pgscore.compiler.artifact import ONE_ROW, Artifact, Function, Parameter, Strategy
 from pgscore.compiler.build import build
 from pgscore.compiler.factorisation import Factorisation
 from pgscore.compiler.frontends import to_program
@@ -27,6 +27,7 @@ from pgscore.quoting import ident, literal
 from .binding import Binding, bind
 from .connection import PINNED, Connection, pinned, savepoint, transaction
 from .contention import retried
+from .costs import read_costs
 from .factors import statements as factor_statements
 from .functions import STAGING, VersionPlan
 from .install import has_plpython, require_current
@@ -48,6 +49,8 @@ class Deployment:
     promoted: bool
     statements: list[Statement]
     seconds: Mapping[str, float]
+    table: str
+    """The table that it is bound to, qualified and quoted."""
 
 
 def deploy(  # noqa: PLR0913 (the options of one command)
@@ -109,9 +112,13 @@ def artifact_of(  # noqa: PLR0913 - keywords
     model: LoadedModel,
     strategy: Strategy | None,
     *,
+    name: str,
     where: Where | None = None,
 ) -> Artifact:
-    """The artifact of a model's program for a table. Raises UnsupportedError, SignatureError and NotInstalledError."""
+    """The artifact of a model's program for a table: that of the next version of `name`.
+
+    Raises UnsupportedError, SignatureError and NotInstalledError.
+    """
     if isinstance(program, Factorisation):
         if strategy is not None:
             raise UsageError(
@@ -129,7 +136,25 @@ def artifact_of(  # noqa: PLR0913 - keywords
         model_sha256=model.sha256,
         libraries=model.libraries,
         where=where,
+        costs=read_costs(connection),
+        one_row=_has_function_for_one_row(connection, name),
     )
+
+
+def _has_function_for_one_row(connection: Connection, name: str) -> bool:
+    """Whether a version has one: then the next ones have it too, since score.NAME_one must survive their promote."""
+    with connection.cursor() as cursor, pinned(cursor):
+        cursor.execute(
+            """
+            SELECT EXISTS (
+                SELECT FROM pgscore.versions AS v
+                JOIN pgscore.models AS m USING (model_id)
+                WHERE m.name = %s AND v.functions @> jsonb_build_array(jsonb_build_object('suffix', %s)))
+            """,
+            (name, ONE_ROW),
+        )
+        found: bool = cursor.fetchone()[0]
+        return found
 
 
 def judge_of(
@@ -171,7 +196,7 @@ class _Run:
             with pinned(self.cursor):
                 self._require_usage(binding)
         with self._stage("compile", f"compiling {self.name}"):
-            artifact = artifact_of(self.connection, program, binding, model, strategy, where=self.where)
+            artifact = artifact_of(self.connection, program, binding, model, strategy, name=self.name, where=self.where)
         self.statements.append(Statement(PINNED, "Nothing below depends on the session's search_path."))
         with self._stage("create", "creating the functions"), pinned(self.cursor):
             version = self._begin()
@@ -193,7 +218,7 @@ class _Run:
                 call = f"SELECT pgscore.promote({literal(self.name)}, {version}, {literal(alias)})"
                 self._move(Statement(call, f"Version {version} becomes {alias}."))
         promoted = promote or (first and alias == LIVE)
-        return Deployment(self.name, version, artifact, report, promoted, self.statements, self.seconds)
+        return Deployment(self.name, version, artifact, report, promoted, self.statements, self.seconds, binding.table)
 
     def _execute(self, statement: Statement) -> None:
         self.statements.append(statement)
@@ -328,6 +353,7 @@ def _function(function: Function) -> dict[str, object]:
         "method": function.method,
         "result": function.result,
         "language": function.language,
+        "strategy": function.strategy.value,
         "outputs": list(function.outputs),
         "labels": None if function.labels is None else list(function.labels),
     }

@@ -7,7 +7,7 @@ and qualified. What belongs to this database stays here: owners, rights, SECURIT
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -75,8 +75,9 @@ class LiveFunction(NamedTuple):
 def export(connection: Connection, name: str, version: int | None = None, *, grant: Sequence[str] = ()) -> Export:
     """The version (default: the one that is live) as deploy.sql, revert.sql and verify.sql.
 
-    deploy.sql gives the roles in `grant` EXECUTE. It takes the rights of a deployer. Raises NotFoundError, and
-    RefusedError for a version that needs PL/Python or whose functions are not all there.
+    deploy.sql gives the roles in `grant` EXECUTE; a function that runs an ONNX graph is left out. It takes the rights
+    of a deployer. Raises NotFoundError, and RefusedError for a version that needs PL/Python or whose functions are not
+    all there.
     """
     roles = [ident(role) for role in grant]
     details = show(connection, name, version)
@@ -85,6 +86,7 @@ def export(connection: Connection, name: str, version: int | None = None, *, gra
             f"{name} version {details.version} is ONNX, which runs in pgscore's PL/Python functions alone;"
             " deploy it with --strategy sql or plpgsql, and export that"
         )
+    suffixes = [f["suffix"] for f in details.functions if f.get("strategy") != Strategy.ONNX.value]
     if "factors" in details.functions[0]:
         raise RefusedError(
             f"{name} version {details.version} is a recommender, whose factors are tables of pgscore's;"
@@ -92,11 +94,12 @@ def export(connection: Connection, name: str, version: int | None = None, *, gra
         )
     with transaction(connection) as cursor, pinned(cursor):
         cursor.execute("SET LOCAL extra_float_digits = 1")
-        functions = _functions(cursor, details)
+        functions = _functions(cursor, details, suffixes)
         table = _bound_table(cursor, details)
         cursor.execute("SELECT prosrc FROM pg_proc WHERE oid = 'pgscore.dependants(oid[])'::regprocedure")
         (dependants,) = cursor.fetchone()
         it = subject(connection, name, details.version)
+        it = replace(it, functions=tuple(f for f in it.functions if f.suffix in suffixes))
         cases, answers = stored_cases(cursor, it)
     if not len(cases):
         raise NotFoundError(f"{name} version {details.version} has no stored rows to verify; deploy it again")
@@ -153,8 +156,8 @@ def _header(details: VersionDetails) -> str:
     )
 
 
-def _functions(cursor: Any, details: VersionDetails) -> list[LiveFunction]:
-    names = [function_name(details.model, details.version, f["suffix"]) for f in details.functions]
+def _functions(cursor: Any, details: VersionDetails, suffixes: Sequence[str]) -> list[LiveFunction]:
+    names = [function_name(details.model, details.version, suffix) for suffix in suffixes]
     cursor.execute(
         """
         SELECT p.proname::text, l.lanname::text, pg_get_function_arguments(p.oid),

@@ -120,7 +120,7 @@ def _compiled(connection: Connection, action: DeployVersion) -> LoadedModel:
     with transaction(connection):
         binding = bind(connection, program.columns, action.table)
         where = None if action.condition is None else parse_where(action.condition)
-        artifact_of(connection, program, binding, model, action.strategy, where=where)
+        artifact_of(connection, program, binding, model, action.strategy, name=action.model, where=where)
     return model
 
 

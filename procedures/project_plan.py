@@ -83,12 +83,13 @@ class _Planner:
         versions = self.versions.get(entry.name, [])
         before = (model.aliases or {}).get(entry.alias) if model else None
         same = [version for version in versions if version.model_sha256 == entry.sha256]
+        asked = None if entry.strategy is None else (entry.strategy.value,)
         fitting = [
             version.version
             for version in same
             if version.bound_table == table
             and version.condition == entry.condition
-            and (entry.strategy is None or entry.strategy.value == version.strategy)
+            and asked in {None, version.strategies}
         ]
         aliases = self.aliases.setdefault(entry.name, set())
         if entry.promote:
@@ -261,7 +262,7 @@ def _reason(same: Sequence[VersionSummary], table: str, condition: str | None) -
         return f"version {last.version} of it is for {last.bound_table}"
     if last.condition != condition:
         return f"version {last.version} of it is for {f'rows where {last.condition}' if last.condition else 'all rows'}"
-    return f"version {last.version} of it runs as {last.strategy}"
+    return f"version {last.version} of it runs as {' and '.join(last.strategies)}"
 
 
 def _settings_of(job: Freshness, created: CreatedWith) -> JobSettings:

@@ -109,7 +109,7 @@ def subject(connection: Connection, name: str, version: int | None = None) -> Su
             SELECT v.version, v.bound_table, v.parameters, v.functions,
                 (v.parity->>'tolerance')::double precision, v.functions->0->'factors'->>'sha256', v.condition,
                 -- 0.1.0 made none.
-                v.strategy = 'onnx' AND EXISTS (
+                v.onnx_sha256 IS NOT NULL AND EXISTS (
                     SELECT FROM pg_catalog.pg_proc AS p
                     JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
                     WHERE n.nspname = 'score' AND p.proname = m.name || '_v' || v.version || '_features')

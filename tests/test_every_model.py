@@ -1,8 +1,8 @@
 """Every example model, deployed for real: the gate holds the database's answers against the model's own.
 
-On PostgreSQL 15 through ONNX in PL/Python, on 18 with the SQL or plpgsql that `auto` chooses. Here the whole way is
-run, from table to report; that each strategy of SQL gives the right numbers on both servers is tested beside it, in
-compiler/backends/test_sql_models.py.
+On PostgreSQL 15 through ONNX in PL/Python, on 18 with the SQL or plpgsql that `auto` chooses; every fifth also on 15
+with SQL beside a graph. Here the whole way is run, from table to report; that each strategy of SQL gives the right
+numbers on both servers is tested beside it, in compiler/backends/test_sql_models.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from pgscore.compiler import ir
-from pgscore.compiler.artifact import Strategy
+from pgscore.compiler.artifact import Artifact, Strategy, Use
 from pgscore.compiler.frontends import to_program
 from pgscore.procedures.connection import connect
 from pgscore.procedures.deploy import deploy
@@ -26,7 +26,7 @@ from .support.databases import copied, template
 from .support.models import all_examples
 from .support.runtime import plpython_template
 from .support.servers import Server
-from .support.tiny import loaded
+from .support.tiny import THREE_WAYS, loaded
 
 EXAMPLES = all_examples()
 
@@ -57,7 +57,14 @@ def test_the_gate_passes_with_onnx(connection15: Any, name: str) -> None:
     deployed(connection15, name, Strategy.ONNX)
 
 
-def deployed(connection: Any, name: str, strategy: Strategy | None) -> None:
+@pytest.mark.parametrize("name", list(EXAMPLES)[::5])
+def test_the_gate_passes_with_both(connection15: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr("pgscore.procedures.deploy.read_costs", lambda _: THREE_WAYS)
+    artifact = deployed(connection15, name, None)
+    assert artifact.strategy is Strategy.ONNX or artifact.uses[Use.ONE] is Strategy.ONNX
+
+
+def deployed(connection: Any, name: str, strategy: Strategy | None) -> Artifact:
     """Deploys the example for a table of its rows, and checks the report; nothing stays."""
     example = EXAMPLES[name]()
     program = to_program(example.estimator)
@@ -78,6 +85,7 @@ def deployed(connection: Any, name: str, strategy: Strategy | None) -> None:
     limit = 0.0 if example.exact and deployment.artifact.kind is not ir.ModelKind.TRANSFORMER else 1e-12
     limit = program.tolerance if program.approximation else limit
     assert report.max_difference <= limit
+    return deployment.artifact
 
 
 def columns_of(program: ir.Program) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from pgscore.errors import UsageError
+from pgscore.errors import PgscoreError, UsageError
 
-from . import output
+from . import output, strategies
 from .command import Reply, Session, command
 from .options import (
     Alias,
@@ -31,6 +32,7 @@ from .options import (
 from .replies import plain, rows
 
 if TYPE_CHECKING:
+    from pgscore.compiler.artifact import Use
     from pgscore.compiler.load import LoadedModel
     from pgscore.procedures.verify import Judge
 
@@ -65,7 +67,9 @@ def deploy(  # noqa: PLR0913, PLR0917 (its options)
         bool, typer.Option("--promote", help="Make it the alias's version. A first version becomes that by itself.")
     ] = False,
     dry_run: DryRun = False,
-    explain: Annotated[bool, typer.Option("--explain", help="Also say what was compiled, and why so.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also say what was compiled, why so, and what a row costs.")
+    ] = False,
 ) -> Reply:
     """Compile a model, create its next version, and hold its answers against the model's own: one transaction.
 
@@ -75,6 +79,7 @@ def deploy(  # noqa: PLR0913, PLR0917 (its options)
     from pgscore.compiler.load import load_model
     from pgscore.procedures.deploy import deploy as apply
     from pgscore.procedures.plan import as_script
+    from pgscore.procedures.timing import measured as time_uses
 
     with output.progress(f"deploying {name}") as progress:
         progress("loading the model")
@@ -93,6 +98,13 @@ def deploy(  # noqa: PLR0913, PLR0917 (its options)
                 dry_run=dry_run,
                 progress=progress,
             )
+            measured: Mapping[Use, float] = {}
+            if explain and not dry_run:
+                progress("measuring")
+                try:
+                    measured = time_uses(connection, name, deployment.version, deployment.table, deployment.artifact)
+                except PgscoreError as error:  # the version is there
+                    output.warn([f"what it costs is not measured: {error}"])
     artifact = deployment.artifact
     data: dict[str, Any] = {
         "model": deployment.name,
@@ -101,8 +113,11 @@ def deploy(  # noqa: PLR0913, PLR0917 (its options)
         "alias": alias,
         "estimator": artifact.estimator,
         "strategy": artifact.strategy.value,
+        "uses": {use.value: taken.value for use, taken in artifact.uses.items()},
         "reason": artifact.reason,
         "condition": None if artifact.where is None else str(artifact.where),
+        "estimates": strategies.as_data(artifact),
+        "measured": {use.value: microseconds for use, microseconds in measured.items()},
         "sha256": artifact.sha256,
         "functions": [{"suffix": f.suffix, "method": f.method, "result": f.result} for f in artifact.functions],
         "parity": json.loads(deployment.report.to_json()),
@@ -123,8 +138,11 @@ def deploy(  # noqa: PLR0913, PLR0917 (its options)
             console.print(f"Strategy: {artifact.strategy.value}: {artifact.reason}")
             if artifact.where is not None:
                 console.print(f"Rows:     {artifact.where}; NULL for all others")
-            functions = [[_function_name(name, f.suffix), f.result, f.method] for f in artifact.functions]
-            console.print(output.table(["function", "gives", "equals"], functions))
+            console.print(strategies.as_table(artifact, measured))
+            functions = [
+                [_function_name(name, f.suffix), f.result, f.method, f.strategy.value] for f in artifact.functions
+            ]
+            console.print(output.table(["function", "gives", "equals", "runs as"], functions))
             console.print("Seconds:  " + ", ".join(f"{what} {took:.2f}" for what, took in deployment.seconds.items()))
         console.print(deployment.report.summary().capitalize())
 
@@ -210,9 +228,15 @@ def show(
         console.print(output.inputs((p["name"], p["type"]) for p in found.parameters))
         console.print()
         names = [
-            [_function_name(found.model, f["suffix"], found.version), f["result"], f["method"]] for f in found.functions
+            [
+                _function_name(found.model, f["suffix"], found.version),
+                f["result"],
+                f["method"],
+                f.get("strategy", found.strategy),  # 0.1.0 recorded the version's alone
+            ]
+            for f in found.functions
         ]
-        console.print(output.table(["function", "gives", "equals"], names))
+        console.print(output.table(["function", "gives", "equals", "runs as"], names))
 
     return Reply(plain(found), display)
 

@@ -15,7 +15,7 @@ from rich.console import Console
 import pgscore
 from pgscore.errors import UnsupportedError, UsageError
 
-from . import output
+from . import output, strategies
 from .command import Reply, Session, command
 from .options import MODEL_FILE, ModelFile, Output, Trust, Where
 from .replies import plain, rows
@@ -157,7 +157,9 @@ def _described(artifact: Artifact) -> dict[str, Any]:
     return {
         "kind": artifact.kind.value,
         "strategy": artifact.strategy.value,
+        "uses": {use.value: taken.value for use, taken in artifact.uses.items()},
         "reason": artifact.reason,
+        "estimates": strategies.as_data(artifact),
         "inputs": [{"name": p.name, "type": p.type.value} for p in artifact.parameters],
         "functions": [{"suffix": f.suffix, "method": f.method, "result": f.result} for f in artifact.functions],
     }
@@ -177,6 +179,7 @@ def _show(console: Console, artifact: Artifact, found: Sequence[Form], *, agains
         if form.against:
             console.print(f"{form.strategy.value} is a bad idea: {form.against}")
     console.print(f"\nauto chooses {artifact.strategy.value}: {artifact.reason}")
+    console.print(strategies.as_table(artifact))
 
 
 def _form(form: Form) -> list[str]:

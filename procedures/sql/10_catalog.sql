@@ -77,7 +77,7 @@ CREATE TABLE IF NOT EXISTS pgscore.versions (
     condition    text CONSTRAINT versions_condition_says_something CHECK (condition <> ''),
     CONSTRAINT versions_version_is_unique UNIQUE (model_id, version),
     CONSTRAINT versions_alias_target UNIQUE (model_id, version_id),
-    CONSTRAINT versions_graph_goes_with_onnx CHECK ((strategy = 'onnx') = (onnx_sha256 IS NOT NULL)),
+    CONSTRAINT versions_onnx_has_a_graph CHECK (strategy <> 'onnx' OR onnx_sha256 IS NOT NULL),
     -- These types are written into queries as they are.
     CONSTRAINT versions_parameter_types_are_known CHECK (
         jsonb_array_length(parameters) = jsonb_array_length(jsonb_path_query_array(parameters,
@@ -94,16 +94,16 @@ COMMENT ON COLUMN pgscore.versions.version IS 'Number within the model, from 1 u
 COMMENT ON COLUMN pgscore.versions.estimator IS
     'The model in words, such as Pipeline(StandardScaler, LogisticRegression)';
 COMMENT ON COLUMN pgscore.versions.kind IS 'What it is for: regressor, binary classifier, …';
-COMMENT ON COLUMN pgscore.versions.strategy IS 'How it runs: sql (inlined), plpgsql, or onnx (PL/Python)';
-COMMENT ON COLUMN pgscore.versions.reason IS 'Why this strategy';
+COMMENT ON COLUMN pgscore.versions.strategy IS 'How its functions run in queries: sql (inlined), plpgsql, or onnx (PL/Python)';
+COMMENT ON COLUMN pgscore.versions.reason IS 'Why this strategy, and what a refresh or one row does otherwise';
 COMMENT ON COLUMN pgscore.versions.bound_table IS
     'The table whose rows it scores, qualified and quoted, as it was called at deploy';
 COMMENT ON COLUMN pgscore.versions.parameters IS
     'The inputs in order: [{"name", "type", "column"}]; column is the table''s name of it';
 COMMENT ON COLUMN pgscore.versions.functions IS
-    'The functions, main first: [{"suffix", "method", "result", "language", "outputs", "labels"}]; method is what it '
-    'equals. The one of a recommender has "factors" too: {"sha256", "rating"}, the hash and the column of ratings (or null)';
-COMMENT ON COLUMN pgscore.versions.onnx_sha256 IS 'The graph, where strategy is onnx';
+    'The functions, main first: [{"suffix", "method", "result", "language", "strategy", "outputs", "labels"}]; method is '
+    'what it equals, outputs the columns of the graph''s output from which refresh makes it instead of calling it. The one of a recommender has "factors" too: {"sha256", "rating"}, the hash and the column of ratings (or null)';
+COMMENT ON COLUMN pgscore.versions.onnx_sha256 IS 'The graph, where a function or a refresh runs one';
 COMMENT ON COLUMN pgscore.versions.sql IS 'The statements that created the functions';
 COMMENT ON COLUMN pgscore.versions.sha256 IS 'Hash over everything that decides an answer: inputs, functions, graph';
 COMMENT ON COLUMN pgscore.versions.model_sha256 IS 'Hash of the model file';
@@ -207,19 +207,21 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
     -- What the functions of a model append to its name.
-    appended CONSTANT text := '^_(v[0-9]+(_.*)?|label|proba|decision)$';
+    appended CONSTANT text := '^_(v[0-9]+(_.*)?|label|proba|decision|distance|one)$';
     other text;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pgscore.models AS m WHERE m.name = NEW.name) THEN
-        -- Of two such new models at once, the second must see the first: both lock the shorter name.
-        PERFORM pg_advisory_xact_lock(hashtext('pgscore.models'), root.key)
-        FROM (
-            SELECT DISTINCT hashtext(left(NEW.name, i))
-            FROM generate_series(1, length(NEW.name)) AS i
-            WHERE i = length(NEW.name) OR substr(NEW.name, i + 1) ~ appended
-            ORDER BY 1
-        ) AS root (key);
+    -- An earlier release let more names stand side by side: add_version sees to their functions.
+    IF EXISTS (SELECT FROM pgscore.models AS m WHERE m.name = NEW.name) THEN
+        RETURN NEW;
     END IF;
+    -- Of two such new models at once, the second must see the first: both lock the shorter name.
+    PERFORM pg_advisory_xact_lock(hashtext('pgscore.models'), root.key)
+    FROM (
+        SELECT DISTINCT hashtext(left(NEW.name, i))
+        FROM generate_series(1, length(NEW.name)) AS i
+        WHERE i = length(NEW.name) OR substr(NEW.name, i + 1) ~ appended
+        ORDER BY 1
+    ) AS root (key);
     SELECT m.name INTO other
     FROM pgscore.models AS m
     WHERE m.model_id <> NEW.model_id

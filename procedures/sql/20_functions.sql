@@ -45,7 +45,7 @@ AS $function$
     WHERE n.nspname = 'score' AND p.proname ~ format('^%s_v%s(_[a-z]+)?$', model, version)
 $function$;
 COMMENT ON FUNCTION pgscore.functions_of(text, integer) IS
-    'All functions of a version, in the order of creation; of an ONNX version also …_features and …_outputs';
+    'All functions of a version, in the order of creation; of one with an ONNX graph also …_features and …_outputs';
 
 CREATE OR REPLACE FUNCTION pgscore.calls_of(model text)
 RETURNS oid[]

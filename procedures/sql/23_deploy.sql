@@ -1,4 +1,4 @@
--- What a deploy calls, in one transaction: begin_version, for ONNX add_graph, for a recommender what 27_factors.sql has, then
+-- What a deploy calls, in one transaction: begin_version, for a graph add_graph, for a recommender what 27_factors.sql has, then
 -- CREATE FUNCTION in pgscore_staging,
 -- publish_functions, and after the parity gate add_version. `pgscore deploy --dry-run` prints such a script.
 --
@@ -271,6 +271,15 @@ BEGIN
             ERRCODE = 'PS002',
             MESSAGE = format('score.%I is not there, or gives another type', wrong),
             HINT = 'SELECT pgscore.publish_functions(…) comes first';
+    END IF;
+    SELECT m.name INTO wrong
+    FROM pgscore.models AS m
+    WHERE m.name <> add_version.model AND m.name = ANY (pgscore.function_names(add_version.model, details -> 'functions'));
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS003',
+            MESSAGE = format('version %s of model %s has a function named as model %s is', version, model, wrong),
+            HINT = 'deploy under another name; with a --strategy there is no function for one row';
     END IF;
     IF bound IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'PS001', MESSAGE = format('there is no table %s', details ->> 'bound_table');

@@ -7,7 +7,7 @@
 -- Errors are those of 20_functions.sql. Messages hold no values of rows.
 
 CREATE OR REPLACE FUNCTION pgscore.resolve(reference text)
-RETURNS TABLE (model text, version integer, name text, parameters jsonb, row_type text)
+RETURNS TABLE (model text, version integer, name text, parameters jsonb, row_type text, for_one_row text)
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
@@ -32,7 +32,8 @@ BEGIN
             SELECT format_type(p.proargtypes[0], NULL)
             FROM pg_proc AS p
             WHERE p.oid = ANY (pgscore.functions_named(ARRAY[format('%s_v%s', m.name, v.version)])))
-        END
+        END,
+        format('%s_v%s', m.name, v.version) || CASE WHEN v.functions @> '[{"suffix": "one"}]' THEN '_one' ELSE '' END
     FROM pgscore.models AS m
     JOIN pgscore.versions AS v USING (model_id)
     WHERE m.name = parts[1]
@@ -53,7 +54,7 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION pgscore.resolve(text) IS
-    'The version that churn, churn@champion or churn@3 means, and its inputs. Runs as the owner, so that a scorer need '
+    'The version that churn, churn@champion or churn@3 means, its inputs, and its function for one row. Runs as the owner, so that a scorer need '
     'not read the catalog; it gives away no more than the names in schema score do';
 
 CREATE OR REPLACE FUNCTION pgscore.score(model text, input jsonb)
@@ -140,7 +141,7 @@ BEGIN
         ) AS given (value);
         call := format('jsonb_populate_record(NULL::%s, $1)', called.row_type);
     END IF;
-    EXECUTE format('SELECT to_jsonb(score.%I(%s))', called.name, call) INTO result USING input;
+    EXECUTE format('SELECT to_jsonb(score.%I(%s))', called.for_one_row, call) INTO result USING input;
     RETURN result;
 END
 $function$;
@@ -148,4 +149,4 @@ COMMENT ON FUNCTION pgscore.score(text, jsonb) IS
     'What score.MODEL gives for the inputs in a JSON object, for ad-hoc and dynamic calls: pgscore.score(''churn'', '
     'to_jsonb(c)); ''churn@champion'' and ''churn@3'' name an alias or a version. Every input must be there (null for '
     'a missing value), others are ignored; NULL where the model refuses the row. Runs as the caller, who needs EXECUTE '
-    'on the version''s function: it opens no model that the caller may not call anyway';
+    'on the version''s functions: it opens no model that the caller may not call anyway';

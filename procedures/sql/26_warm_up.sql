@@ -6,11 +6,14 @@
 -- catalog, as the owner.
 
 CREATE OR REPLACE FUNCTION pgscore.functions_to_warm(reference text)
-RETURNS TABLE (model text, version integer, strategy text, name text, language text)
+RETURNS TABLE (model text, version integer, strategy text, name text, runs_as text)
 LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
-    SELECT r.model, r.version, v.strategy, n.name, f.function ->> 'language'
+    SELECT
+        r.model, r.version, v.strategy, n.name,
+        -- 0.1.0 recorded languages alone.
+        coalesce(f.function ->> 'strategy', CASE v.strategy WHEN 'onnx' THEN 'onnx' ELSE f.function ->> 'language' END)
     FROM pgscore.resolve(reference) AS r
     JOIN pgscore.models AS m ON m.name = r.model
     JOIN pgscore.versions AS v ON v.model_id = m.model_id AND v.version = r.version
@@ -18,7 +21,7 @@ AS $function$
     JOIN LATERAL jsonb_array_elements(v.functions) WITH ORDINALITY AS f (function, place) USING (place)
 $function$;
 COMMENT ON FUNCTION pgscore.functions_to_warm(text) IS
-    'The functions of the version that churn, churn@champion or churn@3 means, with their languages. Runs as the owner, so '
+    'The functions of the version that churn, churn@champion or churn@3 means, with their strategies. Runs as the owner, so '
     'that a scorer need not read the catalog. Part of warm_up';
 
 CREATE OR REPLACE FUNCTION pgscore.warm_up(model text)
@@ -43,7 +46,7 @@ BEGIN
     END IF;
     FOR part IN SELECT f.* FROM pgscore.functions_to_warm(warm_up.model) AS f LOOP
         strategy := part.strategy;
-        IF part.strategy = 'onnx' OR part.language = 'plpgsql' THEN
+        IF part.runs_as <> 'sql' THEN
             EXECUTE format('SELECT score.%I(%s)', part.name, inputs);
             warmed := warmed || part.name;
         END IF;

@@ -8,14 +8,13 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
-    RETURN called.strategy = 'onnx'
-       AND jsonb_array_length(called.main -> 'outputs') = 1 AND right(called.main ->> 'result', 2) <> '[]'
-       -- 0.1.0 made none.
+    RETURN jsonb_array_length(called.main -> 'outputs') = 1 AND right(called.main ->> 'result', 2) <> '[]'
+       -- Of versions of 0.1.0 and of those without a graph there is none.
        AND pgscore.functions_named(ARRAY[called.name || '_features']) <> '{}';
 END
 $function$;
 COMMENT ON FUNCTION pgscore.scores_in_batches(record) IS
-    'Whether refresh scores 10,000 rows of an ONNX version (of version_to_run) in one call of score.MODEL_vVERSION_outputs. '
+    'Whether refresh scores 10,000 rows of a version (of version_to_run) in one call of score.MODEL_vVERSION_outputs. '
     'It gives one output, so functions that give arrays are called row by row. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.scoring_query(

@@ -278,9 +278,13 @@ BEGIN
             RETURN NEXT;
         END IF;
         topic := 'scoring';
-        value := to_jsonb(called.strategy);
-        says := called.strategy || CASE
-            WHEN pgscore.scores_in_batches(called) THEN ', 10,000 rows in one call' ELSE ', in the query' END;
+        IF pgscore.scores_in_batches(called) THEN
+            value := to_jsonb('onnx'::text);
+            says := 'onnx, 10,000 rows in one call';
+        ELSE
+            value := to_jsonb(called.strategy);
+            says := called.strategy || ', in the query';
+        END IF;
         RETURN NEXT;
         SELECT
             'writing',

@@ -250,6 +250,7 @@ BEGIN
             pgscore.segment_drift,
             pgscore.run_overview,
             pgscore.rejected_overview,
+            pgscore.costs,
             -- For verify.
             pgscore.models, pgscore.versions, pgscore.aliases, pgscore.parity_cases
         TO pgscore_deployer;

@@ -9,11 +9,11 @@ import onnxruntime
 import pytest
 
 from pgscore.compiler import ir
-from pgscore.compiler.artifact import OnnxGraph, Parameter, SqlType, Strategy
+from pgscore.compiler.artifact import OnnxGraph, Parameter, SqlType, Strategy, Use
 from pgscore.compiler.build import build, default_parameters
 from pgscore.compiler.frontends import to_program
 from pgscore.compiler.ir import Method, ModelKind, Output
-from pgscore.compiler.strategy import MAX_PLANNING, Use, estimates, measure
+from pgscore.compiler.strategy import MAX_PLANNING, estimates, measure
 from pgscore.errors import SignatureError, UnsupportedError
 from tests.support.models import all_examples
 from tests.support.programs import N, T, block, inputs, program
@@ -117,7 +117,7 @@ def test_the_main_function_may_be_sql_where_another_is_plpgsql() -> None:
     )
     artifact = build(p, default_parameters(p), available=frozenset({Strategy.SQL, Strategy.PLPGSQL}))
     languages = {f.suffix: f.language for f in artifact.functions}
-    assert languages == {"": "sql", "label": "sql", "proba": "plpgsql"}
+    assert languages == {"": "sql", "label": "sql", "proba": "plpgsql", "one": "plpgsql"}
     assert artifact.strategy is Strategy.SQL
 
 

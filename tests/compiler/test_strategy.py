@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from pgscore.compiler import ir
-from pgscore.compiler.artifact import Strategy
+from pgscore.compiler.artifact import Strategy, Use
 from pgscore.compiler.costs import DEFAULTS, Costs
 from pgscore.compiler.strategy import (
     FORCED_CHARACTERS,
     MAX_PLANNING,
     Size,
-    Use,
     choose,
+    choose_others,
     estimates,
     inline_characters,
     measure,
@@ -90,7 +90,7 @@ def test_a_refresh_gives_onnx_many_rows_at_once() -> None:
         DEFAULTS.onnx_call + found[Use.REFRESH][Strategy.ONNX].row
     )
     assert found[Use.ONE][Strategy.PLPGSQL].one == pytest.approx(
-        found[Use.QUERY][Strategy.PLPGSQL].row + DEFAULTS.plpgsql_split * BOOSTED.splits
+        found[Use.QUERY][Strategy.PLPGSQL].row + DEFAULTS.plpgsql_start + DEFAULTS.plpgsql_split * BOOSTED.splits
     )
 
 
@@ -122,3 +122,33 @@ def test_categories_cost_planning_but_are_searched() -> None:
     assert choose(many, EVERYTHING)[0] is Strategy.PLPGSQL
     few = measure(program([N], ir.Codes(inputs(1), (1.0, 2.0))))
     assert choose(few, EVERYTHING)[0] is Strategy.SQL
+
+
+@pytest.mark.parametrize(
+    ("size", "available", "refresh", "one"),
+    [
+        (LINEAR, EVERYTHING, Strategy.SQL, Strategy.SQL),
+        (TREE, EVERYTHING, Strategy.SQL, Strategy.PLPGSQL),
+        (BOOSTED, EVERYTHING, Strategy.ONNX, Strategy.ONNX),
+        (BOOSTED, WITHOUT_PYTHON, Strategy.PLPGSQL, Strategy.PLPGSQL),
+        (replace(LINEAR, operations=1000), EVERYTHING, Strategy.ONNX, Strategy.PLPGSQL),
+    ],
+)
+def test_other_uses_run_otherwise_where_it_is_worth_it(
+    size: Size, available: frozenset[Strategy], refresh: Strategy, one: Strategy
+) -> None:
+    taken, _ = choose(size, available)
+    found = {use: {s: of[s] for s in available} for use, of in estimates(size).items()}
+    uses, reason = choose_others(found, taken, in_batches=True)
+    assert uses == {Use.QUERY: taken, Use.REFRESH: refresh, Use.ONE: one}
+    assert ("a refresh runs through ONNX" in reason) == (refresh is not taken)
+    assert ("for one row there is score.NAME_one" in reason) == (one is not taken)
+    by_row, _ = choose_others(found, taken, in_batches=False)
+    assert by_row[Use.REFRESH] is taken
+
+
+def test_onnx_answers_one_row_only_where_it_is_much_quicker_than_plpgsql() -> None:
+    """A session's first call takes about 0.3 s."""
+    found = estimates(TREE, replace(DEFAULTS, onnx_call=0.0))
+    assert found[Use.ONE][Strategy.ONNX].one < found[Use.ONE][Strategy.PLPGSQL].one
+    assert choose_others(found, Strategy.SQL, in_batches=True)[0][Use.ONE] is Strategy.PLPGSQL

@@ -237,7 +237,7 @@ def test_numbers_of_dropped_versions_are_not_given_again(connection: Any) -> Non
 
 
 def test_models_whose_function_names_would_meet(connection: Any) -> None:
-    for name in ("churn_v2", "churn_label", "churn_v9_proba"):
+    for name in ("churn_v2", "churn_label", "churn_v9_proba", "churn_one"):
         with pytest.raises(InvalidNameError, match=f"{name} would share function names with model churn"):
             deploy(connection, MODELS[0], name=name, table="customers")
     deploy(connection, MODELS[0], name="churn_rate", table="customers")

@@ -24,13 +24,15 @@ from pgscore.errors import (
 )
 from pgscore.procedures import lifecycle, refresh
 from pgscore.procedures.catalog import list_models, list_versions
+from pgscore.procedures.connection import transaction
+from pgscore.procedures.costs import write_costs
 from pgscore.procedures.project import read_project
 from pgscore.procedures.project_actions import Action, ChangeJob, CreateJob, DeployVersion, DropJob, Promote
 from pgscore.procedures.project_apply import apply_project, check_plan
 from pgscore.procedures.project_plan import plan_project
 
 from ..support.projects import CHURN, DAILY, Checkout, lines
-from ..support.tiny import FRAME, NUMBERS, make_customers, opened, query, value
+from ..support.tiny import FRAME, NUMBERS, SLOW_PLANS, make_customers, opened, query, value
 
 
 @pytest.fixture
@@ -152,6 +154,16 @@ def test_another_table_or_strategy_is_another_version(checkout18: Checkout) -> N
     assert [v.strategy for v in list_versions(checkout18.connection)] == ["sql", "sql", "plpgsql"]
     # auto is content with what is live.
     assert checkout18.plan(elsewhere).actions == ()
+
+
+def test_a_version_of_two_strategies_is_not_what_one_asks_for(checkout18: Checkout) -> None:
+    with transaction(checkout18.connection):
+        write_costs(checkout18.connection, SLOW_PLANS)
+    checkout18.apply(CHURN)
+    (deploy,) = checkout18.apply(CHURN + 'strategy = "sql"\n')
+    assert "(version 1 of it runs as sql and plpgsql)" in str(deploy)
+    assert [v.strategies for v in list_versions(checkout18.connection)] == [("sql", "plpgsql"), ("sql",)]
+    assert checkout18.plan(CHURN + 'strategy = "sql"\n').actions == ()
 
 
 def test_a_qualified_name_is_the_same_table(checkout18: Checkout) -> None:

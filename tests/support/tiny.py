@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from pgscore.compiler.costs import DEFAULTS
 from pgscore.compiler.factorisation import Factorisation
 from pgscore.compiler.load import LoadedModel, describe
 from pgscore.procedures.connection import connect
@@ -29,6 +31,10 @@ ROWS = [
 CUSTOMERS = "CREATE TABLE public.customers (id integer PRIMARY KEY, tenure integer, monthly numeric(8,2), plan text)"
 FRAME = pd.DataFrame(ROWS, columns=["id", "tenure", "monthly", "plan"])
 NUMBERS = ["tenure", "monthly"]
+THREE_WAYS = replace(DEFAULTS, planning=2000.0, inline=100.0, plpgsql=1000.0, onnx_call=0.0, onnx=0.0)
+"""The costs of a server where a small model is inlined in queries, and the rest is left to ONNX."""
+SLOW_PLANS = replace(DEFAULTS, planning=2000.0)
+"""Those of one where each plan of an inlined body costs two milliseconds."""
 
 
 def loaded(estimator: Any) -> LoadedModel:

@@ -8,6 +8,7 @@ DROP FUNCTION pgscore.move_alias(integer, text, integer, text);
 DROP FUNCTION pgscore.drop_version(text, integer);
 DROP FUNCTION pgscore.drop_model(text);
 DROP FUNCTION pgscore.drop_functions(text[], text);
+DROP FUNCTION pgscore.resolve(text);
 DROP FUNCTION pgscore.version_to_run(text, text);
 DROP FUNCTION pgscore.score_expression(regclass, record);
 DROP FUNCTION pgscore.scores_in_batches(text, jsonb);
@@ -68,7 +69,7 @@ ALTER TABLE pgscore.versions
     DROP CONSTRAINT versions_graph_goes_with_onnx,
     DROP COLUMN features,
     ADD COLUMN condition text CONSTRAINT versions_condition_says_something CHECK (condition <> ''),
-    ADD CONSTRAINT versions_graph_goes_with_onnx CHECK ((strategy = 'onnx') = (onnx_sha256 IS NOT NULL)),
+    ADD CONSTRAINT versions_onnx_has_a_graph CHECK (strategy <> 'onnx' OR onnx_sha256 IS NOT NULL),
     ADD CONSTRAINT versions_parameter_types_are_known CHECK (
         jsonb_array_length(parameters) = jsonb_array_length(jsonb_path_query_array(parameters,
             'strict $[*] ? (@.type like_regex "^(integer|bigint|boolean|text|double precision)$")'))),

@@ -19,7 +19,7 @@ SELECT is_empty(
 
 SELECT has_table('pgscore', name, format('table pgscore.%s is there', name))
 FROM unnest(ARRAY[
-    'installation', 'models', 'versions', 'aliases', 'history', 'onnx_graphs', 'parity_cases', 'jobs', 'runs',
+    'installation', 'models', 'versions', 'aliases', 'history', 'onnx_graphs', 'parity_cases', 'costs', 'jobs', 'runs',
     'comparisons', 'target_forms', 'segments', 'builds'
 ]) AS name;
 SELECT table_owner_is('pgscore', tablename, 'pgscore_owner', format('pgscore_owner owns %s', tablename))

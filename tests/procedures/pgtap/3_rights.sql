@@ -88,6 +88,8 @@ SELECT is_empty($$ SELECT pg_temp.writable('pgscore_sandbox') $$, 'the sandbox m
 SELECT table_privs_are('pgscore', 'versions', 'pgscore_owner',
     ARRAY['DELETE', 'INSERT', 'REFERENCES', 'SELECT', 'TRIGGER', 'TRUNCATE', 'UPDATE']);
 SELECT table_privs_are('pgscore', 'versions', 'pgscore_promoter', ARRAY[]::text[]);
+SELECT table_privs_are('pgscore', 'costs', 'pgscore_deployer', ARRAY['SELECT']);
+SELECT table_privs_are('pgscore', 'costs', 'pgscore_scorer', ARRAY[]::text[]);
 SELECT table_privs_are('pgscore', 'versions', 'pgscore_scorer', ARRAY[]::text[]);
 SELECT table_privs_are('pgscore', 'onnx_graphs', 'pgscore_scorer', ARRAY[]::text[]);
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pgscore.compiler.load import LoadedModel as LoadedModel
     from pgscore.compiler.load import load_model as load_model
     from pgscore.errors import PgscoreError as PgscoreError
+    from pgscore.procedures.calibrate import calibrate as calibrate
     from pgscore.procedures.challenger import comparisons as comparisons
     from pgscore.procedures.challenger import set_challenger as set_challenger
     from pgscore.procedures.connection import connect as connect
@@ -68,6 +69,7 @@ _HOME = {
     "Strategy": "compiler.artifact",
     "apply_project": "procedures.project_apply",
     "build": "compiler.build",
+    "calibrate": "procedures.calibrate",
     "comparisons": "procedures.challenger",
     "connect": "procedures.connection",
     "create_job": "procedures.refresh",

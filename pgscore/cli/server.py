@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     command(app, "doctor", panel=PANEL)(doctor)
     command(app, "install", panel=PANEL)(install)
     command(app, "upgrade", panel=PANEL)(upgrade)
+    command(app, "calibrate", panel=PANEL)(calibrate)
     command(app, "uninstall", panel=PANEL)(uninstall)
     runtime = typer.Typer(help="The Python packages that PL/Python imports on the server.")
     command(runtime, "install", server=False)(runtime_install)
@@ -106,6 +107,34 @@ def upgrade(
 def _runtime_goes_with_plpython(runtime: Path | None, plpython: bool) -> None:
     if runtime is not None and not plpython:
         raise UsageError("--runtime is for --plpython: pass both")
+
+
+def calibrate(
+    session: Session,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure and print; store nothing.")] = False,
+) -> Reply:
+    """Measure what the parts of a model cost on this server, for `auto` to choose strategies by: some tens of seconds.
+
+    Takes a member of pgscore's owner. Later deploys go by it; versions that are there stay as they are.
+    """
+    from dataclasses import asdict
+
+    from pgscore.compiler.costs import DEFAULTS
+    from pgscore.procedures.calibrate import calibrate as apply
+
+    with session.connection() as connection, output.progress("calibrating") as progress:
+        found = apply(connection, dry_run=dry_run, progress=progress)
+    costs, before = asdict(found.costs), asdict(DEFAULTS)
+
+    def show(console: Console) -> None:
+        cells = [[name, f"{before[name]:.4g}", f"{value:.4g}"] for name, value in costs.items()]
+        console.print(output.table(["microseconds for", "default", "measured"], cells))
+        errors = ", ".join(f"{group} {error:.0%}" for group, error in found.errors.items())
+        console.print(f"\nMedian error of the fit: {errors}")
+        console.print("Nothing is stored." if dry_run else "Stored; later deploys choose by it.")
+
+    data = {"costs": costs, "defaults": before, "errors": found.errors, "stored": not dry_run}
+    return Reply(data, show)
 
 
 def uninstall(session: Session, dry_run: DryRun = False) -> Reply:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 import numpy as np
+from scipy.optimize import nnls
 
 from . import ir
 from .artifact import Strategy
@@ -142,18 +142,8 @@ def _amount(name: str, size: Size) -> float:
 
 
 def _non_negative(parts: FloatArray, times: FloatArray) -> tuple[list[float], float]:
-    """The amounts of time, none below 0, with the least squares of relative errors; and the median of these errors.
-
-    Least squares of each subset of the parts: the answer is the best of those without a negative amount.
-    """
+    """The amounts of time, none below 0, with the least squares of relative errors; and the median of these errors."""
     times = np.maximum(times, LEAST)
     scaled = parts / times[:, np.newaxis]
-    n = parts.shape[1]
-    best, least = np.zeros(n), np.inf
-    for chosen in (list(c) for size in range(1, n + 1) for c in combinations(range(n), size)):
-        amounts = np.zeros(n)
-        amounts[chosen] = np.linalg.lstsq(scaled[:, chosen], np.ones(len(times)), rcond=None)[0]
-        squares = float(((scaled @ amounts - 1) ** 2).sum())
-        if amounts.min() >= 0 and squares < least:
-            best, least = amounts, squares
+    best, _ = nnls(scaled, np.ones(len(times)))
     return best.tolist(), float(np.median(np.abs(scaled @ best - 1)))

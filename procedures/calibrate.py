@@ -155,7 +155,7 @@ def _published(cursor: Any, program: ir.Program) -> _Form:
     cursor.execute("SELECT pgscore.publish_functions(%s, 1)", (model,))
     given = _arguments(program)
     rows = f"SELECT {name(FEATURES)}({given}) AS f FROM {TABLE} AS t"  # noqa: S608 - all names are quoted
-    batch = f"SELECT {name(OUTPUTS)}(array_send(array_agg(s.f)), 0) FROM ({rows}) AS s"  # noqa: S608
+    batch = f"SELECT {name(OUTPUTS)}(array_agg(s.f), 0) FROM ({rows}) AS s"  # noqa: S608
     size = measure(simplified(program, parameters))
     return _Form(Strategy.ONNX, size, len(parameters), f"{name('')}({given})", batch)
 

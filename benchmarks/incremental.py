@@ -19,11 +19,11 @@ import pandas as pd
 import psycopg2
 from sklearn.linear_model import LogisticRegression
 
+from pgscore import embedded
 from pgscore.compiler.load import LoadedModel
 from pgscore.procedures.deploy import deploy
 from pgscore.procedures.install import install
 from pgscore.procedures.refresh import create_job, run_job
-from tests.support import servers
 
 from .tables import Table, printed
 
@@ -42,8 +42,8 @@ def main() -> None:
 
 
 def measured(n_rows: int, n_rounds: int) -> list[Table]:
-    """Runs, and writers."""
-    with servers.embedded18() as server, contextlib.closing(psycopg2.connect(server.dsn())) as connection:
+    """Runs, and writers, on a server that is as safe against crashes as users' are: what a write costs is the base."""
+    with embedded.server() as dsn, contextlib.closing(psycopg2.connect(dsn)) as connection:
         _load(connection, n_rows)
         return [_runs(connection, n_rows, n_rounds), _writers(connection, n_rows, n_rounds)]
 

@@ -147,9 +147,8 @@ def _has_function_for_one_row(connection: Connection, name: str) -> bool:
         cursor.execute(
             """
             SELECT EXISTS (
-                SELECT FROM pgscore.versions AS v
-                JOIN pgscore.models AS m USING (model_id)
-                WHERE m.name = %s AND v.functions @> jsonb_build_array(jsonb_build_object('suffix', %s)))
+                SELECT FROM pgscore.version_overview AS v
+                WHERE v.model = %s AND v.functions @> jsonb_build_array(jsonb_build_object('suffix', %s)))
             """,
             (name, ONE_ROW),
         )

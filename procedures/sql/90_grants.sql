@@ -275,6 +275,8 @@ BEGIN
             pgscore.segment_drift,
             pgscore.run_overview,
             pgscore.rejected_overview,
+            -- For plan --check.
+            pgscore.costs,
             pgscore.jobs,
             pgscore.runs
         TO pgscore_monitor;

@@ -75,8 +75,8 @@ SELECT set_eq($$ SELECT pg_temp.callable('pgscore_monitor', 'pgscore') $$,
     'a monitor only reads');
 SELECT set_eq($$ SELECT pg_temp.readable('pgscore_monitor') $$,
     ARRAY['model_overview', 'version_overview', 'history_overview', 'grant_overview', 'freshness', 'job_settings', 'installation',
-          'challenger_overview', 'run_overview', 'rejected_overview', 'segment_sizes', 'segment_drift', 'jobs', 'runs'],
-    'a monitor reads the overviews, jobs and runs');
+          'challenger_overview', 'run_overview', 'rejected_overview', 'segment_sizes', 'segment_drift', 'jobs', 'runs', 'costs'],
+    'a monitor reads the overviews, jobs, runs and costs');
 SELECT is_empty($$ SELECT pg_temp.writable('pgscore_monitor') $$, 'a monitor writes no table');
 
 -- pgscore_sandbox: nothing; what a model in plpgsql computes runs as it.

@@ -16,6 +16,7 @@ from pgscore.compiler.artifact import Artifact, Strategy
 from pgscore.compiler.backends.onnx_session import session
 from pgscore.compiler.build import build, default_parameters
 from pgscore.compiler.frontends import to_program
+from pgscore.procedures.connection import connect
 from pgscore.procedures.deploy import deploy
 from pgscore.procedures.lifecycle import promote
 from pgscore.procedures.refresh import create_job, list_jobs, run_job
@@ -207,7 +208,8 @@ def _refresh(place: Place, strategy: Strategy, name: str, *, jobs: int = 1) -> J
         place.alone(f"VACUUM ANALYZE {target(table)}")
 
     def run(table: str) -> None:
-        with contextlib.closing(place.connect()) as connection:
+        # The best ETL has all cores, too.
+        with contextlib.closing(connect(place.dsn)) as connection:
             run_job(connection, target(table), jobs=jobs)
 
     option = f" --jobs {jobs}" if jobs > 1 else ""

@@ -24,7 +24,7 @@ SETTINGS = (
     "shared_buffers = 2GB", "max_wal_size = 16GB", "wal_recycle = off", "autovacuum = off", "checkpoint_timeout = 1h",
 )  # fmt: skip
 SESSION = "-c jit=off -c max_parallel_workers_per_gather=0 -c work_mem=64MB"
-"""One core for each query, so that µs per row are of one core."""
+"""One core for each query, so that µs per row are of one core; jobs run as the server has them."""
 
 
 @dataclass(frozen=True)

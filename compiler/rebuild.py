@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from . import ir
 from .ir import Block, Ref
+
+NodeT = TypeVar("NodeT", bound=ir.Node)
 
 
 @dataclass
@@ -36,3 +40,14 @@ class Rebuild:
     def finish(self) -> ir.Program:
         outputs = tuple(replace(o, columns=self.block(o.columns)) for o in self.program.outputs)
         return replace(self.program, nodes=tuple(self.nodes), outputs=outputs)
+
+
+def replaced(program: ir.Program, kind: type[NodeT], change: Callable[[Rebuild, NodeT], ir.Node]) -> ir.Program:
+    """The program with `change(rebuild, node)`, which reads columns of the new one, instead of each node of a kind."""
+    rebuild = Rebuild(program)
+    for position, node in enumerate(program.nodes):
+        if isinstance(node, kind):
+            rebuild.place(position, rebuild.add(change(rebuild, node)))
+        else:
+            rebuild.copy(position)
+    return rebuild.finish()

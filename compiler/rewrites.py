@@ -15,7 +15,7 @@ import numpy as np
 from . import ir
 from .doubles import last
 from .ir import Ref
-from .rebuild import Rebuild
+from .rebuild import Rebuild, replaced
 from .tree_rewrites import impute_in_trees, unscale_trees
 
 MAX_CENTER = 1e3
@@ -160,14 +160,8 @@ def fold_scalers(program: ir.Program, small: frozenset[int] = frozenset()) -> ir
     for columns of doubles: (x - center) * w is as fast as a guard of x * w against underflow. It goes into the bias for
     the input columns in `small`, for columns of few small values, such as one-hot columns, and for sums.
     """
-    rebuild = Rebuild(program)
-    for position, node in enumerate(program.nodes):
-        if isinstance(node, ir.Affine):
-            with np.errstate(all="ignore"):
-                rebuild.place(position, rebuild.add(_folded(rebuild, node, small)))
-        else:
-            rebuild.copy(position)
-    return rebuild.finish()
+    with np.errstate(all="ignore"):
+        return replaced(program, ir.Affine, lambda rebuild, node: _folded(rebuild, node, small))
 
 
 def _folded(rebuild: Rebuild, affine: ir.Affine, small: frozenset[int]) -> ir.Affine:
@@ -221,13 +215,26 @@ def _is_small(program: ir.Program, ref: Ref, small: frozenset[int]) -> bool:
     return isinstance(node, ir.OneHot | ir.IsMissing | ir.Step | ir.Codes | ir.Affine)
 
 
+def compared_sums(program: ir.Program) -> frozenset[int]:
+    """The sums that trees compare: in another order, terms that cancel would leave another rest."""
+    found = set()
+    for trees in program.nodes:
+        for start in trees.inputs if isinstance(trees, ir.Trees) else ():
+            ref = start
+            while isinstance(node := program.nodes[ref.node], ir.Check | ir.Impute | ir.Standardize | ir.MultiplyAdd):
+                ref = node.inputs[ref.column]
+            if isinstance(node, ir.Affine):
+                found.add(ref.node)
+    return frozenset(found)
+
+
 def fold_sums(program: ir.Program) -> ir.Program:
     """A sum of sums becomes one sum where that has no more terms: a projection in front of a linear model, a mean.
 
     Not in front of trees: a threshold asks for the very sum, where terms that cancel are equal to it by their order.
     """
     rebuild = Rebuild(program)
-    compared = {ref.node for node in program.nodes if isinstance(node, ir.Trees) for ref in node.inputs}
+    compared = compared_sums(program)
     for position, node in enumerate(program.nodes):
         if isinstance(node, ir.Affine) and position not in compared:
             rebuild.place(position, rebuild.add(_flat(rebuild, replace(node, inputs=rebuild.block(node.inputs)))))
@@ -257,13 +264,7 @@ def _flat(rebuild: Rebuild, affine: ir.Affine) -> ir.Affine:
 
 def one_hot_to_lookup(program: ir.Program) -> ir.Program:
     """One-hot columns that an Affine reads become one Lookup of their weights: one CASE, not one for each category."""
-    rebuild = Rebuild(program)
-    for position, node in enumerate(program.nodes):
-        if isinstance(node, ir.Affine):
-            rebuild.place(position, rebuild.add(_with_lookups(rebuild, node)))
-        else:
-            rebuild.copy(position)
-    return rebuild.finish()
+    return replaced(program, ir.Affine, _with_lookups)
 
 
 def _with_lookups(rebuild: Rebuild, affine: ir.Affine) -> ir.Affine:
@@ -294,13 +295,7 @@ def _with_lookups(rebuild: Rebuild, affine: ir.Affine) -> ir.Affine:
 
 def add_up_steps(program: ir.Program) -> ir.Program:
     """Level pieces of one column that an Affine reads become the steps of their weighted sum."""
-    rebuild = Rebuild(program)
-    for position, node in enumerate(program.nodes):
-        if isinstance(node, ir.Affine):
-            rebuild.place(position, rebuild.add(_with_steps(rebuild, node)))
-        else:
-            rebuild.copy(position)
-    return rebuild.finish()
+    return replaced(program, ir.Affine, _with_steps)
 
 
 def _with_steps(rebuild: Rebuild, affine: ir.Affine) -> ir.Affine:

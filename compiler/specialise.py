@@ -21,7 +21,7 @@ from .backends.numpy import INTERPRETERS
 from .ir import Block, Domain, Ref
 from .pruning import prune_forest
 from .rebuild import Rebuild
-from .rewrites import prune
+from .rewrites import compared_sums, prune
 
 ANY = Domain()
 """Nothing is known."""
@@ -36,26 +36,13 @@ def specialise(program: ir.Program, domains: Mapping[int, Domain]) -> ir.Program
     if not domains:
         return program
     work = _Specialised(program, given=domains)
-    compared = _compared(program)
+    compared = compared_sums(program)
     for position, node in enumerate(program.nodes):
         moved = replace(node, inputs=work.block(node.inputs))
         rule = _Specialised.whole if position in compared else _RULES.get(type(node), _Specialised.whole)
         with np.errstate(all="ignore"):
             work.place(position, rule(work, moved))
     return replace(prune(work.finish()), domains=dict(domains))
-
-
-def _compared(program: ir.Program) -> set[int]:
-    """The sums that trees compare: in another order, terms that cancel would leave another rest."""
-    found = set()
-    for trees in program.nodes:
-        for start in trees.inputs if isinstance(trees, ir.Trees) else ():
-            ref = start
-            while isinstance(node := program.nodes[ref.node], ir.Check | ir.Impute | ir.Standardize | ir.MultiplyAdd):
-                ref = node.inputs[ref.column]
-            if isinstance(node, ir.Affine):
-                found.add(ref.node)
-    return found
 
 
 @dataclass

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import ir
 from .doubles import last_of_each
-from .rebuild import Rebuild
+from .rebuild import Rebuild, replaced
 
 
 def unscale_trees(program: ir.Program) -> ir.Program:
@@ -61,13 +61,7 @@ def _before(program: ir.Program, node: ir.Node, column: int, thresholds: ir.Floa
 
 def impute_in_trees(program: ir.Program) -> ir.Program:
     """Trees behind an Impute read the raw column: a missing value goes where its fill value would go."""
-    rebuild = Rebuild(program)
-    for position, node in enumerate(program.nodes):
-        if isinstance(node, ir.Trees):
-            rebuild.place(position, rebuild.add(_with_raw_columns(rebuild, node)))
-        else:
-            rebuild.copy(position)
-    return rebuild.finish()
+    return replaced(program, ir.Trees, _with_raw_columns)
 
 
 def _with_raw_columns(rebuild: Rebuild, trees: ir.Trees) -> ir.Trees:

@@ -195,15 +195,13 @@ def test_a_sum_of_sums_that_would_lose_digits_or_overflow_is_left_alone() -> Non
         assert kinds(rewrites.prune(rewrites.fold_sums(p))).count(ir.Affine) == 2
 
 
-def test_a_sum_of_sums_that_trees_compare_is_left_alone() -> None:
-    """Terms that cancel leave another rest in another order, and a threshold may be that rest."""
+@pytest.mark.parametrize("between", [(), (ir.MultiplyAdd(block(3, 2), np.full(2, 2.0), np.ones(2)),)])
+def test_a_sum_of_sums_that_trees_compare_is_left_alone(between: tuple[ir.Node, ...]) -> None:
+    """Terms that cancel leave another rest in another order, and a threshold may be that rest, scaled or not."""
     inner = ir.Affine(inputs(2), np.array([[0.1, 0.2], [0.3, -0.2]]), np.zeros(2))
-    p = program(
-        [N, N],
-        inner,
-        ir.Affine(block(2, 2), np.ones((2, 2)), np.zeros(2)),
-        ir.Trees(block(3, 2), forest(), np.zeros(2)),
-    )
+    outer = ir.Affine(block(2, 2), np.ones((2, 2)), np.zeros(2))
+    trees = ir.Trees(block(3 + len(between), 2), forest(), np.zeros(2))
+    p = program([N, N], inner, outer, *between, trees)
     assert kinds(rewrites.prune(rewrites.fold_sums(p))).count(ir.Affine) == 2
 
 

@@ -51,8 +51,6 @@ def test_every_example_answers_as_the_model_inside_and_not_outside(connection: A
     case = prepared(name)
     program = to_program(case.example.estimator)
     parameters = default_parameters(program)
-    if not parameters:
-        pytest.skip("the model reads no column")
     answers = next(iter(case.answers.values()))
     answered = [row for row, answer in enumerate(answers) if not is_nothing(answer)]
     turn = len(name)

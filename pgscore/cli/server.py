@@ -113,7 +113,7 @@ def calibrate(
     session: Session,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure and print; store nothing.")] = False,
 ) -> Reply:
-    """Measure what the parts of a model cost on this server, for `auto` to choose strategies by: some tens of seconds.
+    """Measure what the parts of a model cost on this server, for `auto` to choose strategies by: about ten seconds.
 
     Takes a member of pgscore's owner. Later deploys go by it; versions that are there stay as they are.
     """

@@ -29,23 +29,28 @@ def run_in_parallel(
     """
     with _alone(connection, job):
         try:
+            with transaction(connection) as cursor, pinned(cursor):
+                cursor.execute("SELECT pgscore.begin_parts(%s)", [job])
+                (built,) = cursor.fetchone()
             rows = _score(connection, job, jobs, progress)
             progress(f"writing {job}")
+            done = None
             with transaction(connection) as cursor:
                 with pinned(cursor):
-                    cursor.execute("SELECT pgscore.record_chunk(%s, %s, 0, NULL, true)", [job, rows])
+                    cursor.execute("SELECT pgscore.end_parts(%s, %s)", [job, rows])
                     cursor.execute("SELECT set_config('pgscore.in_chunks', 'on', true)")
-                cursor.execute("CALL pgscore.refresh(%s, beside => true)", [job])
-                done = cursor.fetchone()[:7]
+                if not built:
+                    cursor.execute("CALL pgscore.refresh(%s, beside => true)", [job])
+                    done = cursor.fetchone()[:7]
             with transaction(connection) as cursor, pinned(cursor):
-                if done[0] is None:
+                if done is None or done[0] is None:
                     cursor.execute("SELECT * FROM pgscore.write_built(%s)", [job])
                     done = cursor.fetchone()
                 cursor.execute("SELECT w.written, w.because FROM pgscore.writing_of(%s, %s) AS w", [job, done[0]])
                 return (*done, *cursor.fetchone())
         except BaseException:
             with suppress(psycopg2.Error, PgscoreError), transaction(connection) as cursor, pinned(cursor):
-                cursor.execute("SELECT pgscore.end_chunks(%s)", [job])
+                cursor.execute("SELECT pgscore.end_chunks(%s), pgscore.drop_build(%s)", [job, job])
             raise
 
 
@@ -65,9 +70,7 @@ def _alone(connection: Connection, job: str) -> Iterator[None]:
 
 
 def _score(connection: Connection, job: str, jobs: int, progress: Callable[[str], None]) -> int:
-    """Scores all parts into the staging table; how many rows they have."""
-    with transaction(connection) as cursor, pinned(cursor):
-        cursor.execute("SELECT pgscore.begin_parts(%s)", [job])
+    """Scores all parts; how many rows they have."""
     with transaction(connection) as cursor:
         # The snapshot lasts as long as this transaction, which does nothing meanwhile.
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

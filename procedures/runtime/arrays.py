@@ -1,4 +1,4 @@
-"""float8[][] as PostgreSQL holds it, to numpy; and numpy's doubles as PostgreSQL reads them.
+"""float8[][] as PostgreSQL holds it, to numpy; and numpy's doubles to float8[].
 
 The format, in this machine's byte order and without the length that comes first: number of dimensions, offset of the
 elements (0 where none is NULL), element type; the size of each dimension, then the lower bound of each; where some
@@ -19,6 +19,7 @@ MAX_ROWS = 2**20
 _FLOAT8_OID = 701
 _LENGTH_BYTES = 4
 _HEADER = struct.Struct("=iiiiiii")
+_LIST_HEADER = struct.Struct("=iiiii")
 
 
 def decode(data: bytes, width: int) -> Any:
@@ -48,13 +49,19 @@ def decode(data: bytes, width: int) -> Any:
     return values.reshape(rows, columns)
 
 
-def encode(values: Any) -> list[str | None]:
-    """The doubles (n,) as PL/Python hands them on to a float8[], None for NaN.
-
-    PL/Python writes every number as text, which PostgreSQL reads. Python takes a microsecond to find the shortest
-    decimals of a double; in hexadecimal, which PostgreSQL reads as well (by C's strtod), it is its bits.
-    """
-    return [None if value != value else value.hex() for value in values.tolist()]
+def encode(values: Any) -> bytes:
+    """The doubles (n,) as the bytes of a float8[], NaN as NULL."""
+    n = len(values)
+    if not n:
+        return struct.pack("=iii", 0, 0, _FLOAT8_OID)
+    present = ~np.isnan(values)
+    elements: bytes = values[present].tobytes()
+    if present.all():
+        return _LIST_HEADER.pack(1, 0, _FLOAT8_OID, n, 1) + elements
+    bits: bytes = np.packbits(present, bitorder="little").tobytes()
+    used = _LENGTH_BYTES + _LIST_HEADER.size + len(bits)
+    offset = used + -used % 8
+    return _LIST_HEADER.pack(1, offset, _FLOAT8_OID, n, 1) + bits + bytes(offset - used) + elements
 
 
 def _bits(data: bytes, n: int) -> Any:

@@ -115,11 +115,8 @@ class Sessions:
             self._last = (sha256, bits, row if any(value is not None for value in row) else None)
         return self._last[2]
 
-    def score_batch(self, sha256: str, features: bytes, output: int) -> list[str | None] | None:
-        """One output (from 0) for each row of the bytes of a float8[][], as `arrays.encode` writes it.
-
-        None for all: ask again.
-        """
+    def score_batch(self, sha256: str, features: bytes, output: int) -> bytes | None:
+        """One output (from 0) for each row of the bytes of a float8[][], as those of a float8[]. None: ask again."""
         graph = self._get(sha256)
         if graph is None:
             return None

@@ -85,8 +85,8 @@ SET jit = off
 AS $procedure$
 DECLARE
     started timestamptz := clock_timestamp();
-    -- Set by run_job, which has scored the source chunk by chunk.
-    in_chunks CONSTANT boolean := coalesce(current_setting('pgscore.in_chunks', true), '') = 'on';
+    -- on: run_job has scored the source chunk by chunk. begin: several connections are going to (33_parallel.sql).
+    in_chunks CONSTANT text := coalesce(current_setting('pgscore.in_chunks', true), '');
     chunks_begun timestamptz;
     it record;
     called record;
@@ -109,7 +109,6 @@ DECLARE
     names text[];
     written text[];
     query text;
-    scored text;
     writing record;
     build pgscore.builds;
     segments jsonb;
@@ -173,7 +172,7 @@ BEGIN
         challenger := NULL;
         by_version := version;
     END IF;
-    IF in_chunks THEN
+    IF in_chunks = 'on' THEN
         -- Not those of a version that was live until just now.
         SELECT c.begun_at INTO chunks_begun
         FROM pgscore.chunked_run_of(job) AS c
@@ -198,23 +197,22 @@ BEGIN
         build.rows_before := writing.rows_before;
         build.started_at := started;
         build.version := version;
-        IF form.top IS NULL THEN
+        IF in_chunks = 'begin' AND form.top IS NULL THEN
+            PERFORM pgscore.begin_build(job, target, build);
+        ELSIF chunks_begun IS NULL AND form.top IS NULL THEN
             BEGIN
                 -- Without a second copy.
-                scored := CASE
-                    WHEN chunks_begun IS NULL
-                        THEN pgscore.scored_query(source, it.key_columns, called, challenger, others.expressions)
-                    ELSE pgscore.whole_chunks(job)
-                END;
-                IF scored IS NOT NULL THEN
-                    PERFORM pgscore.build_beside(
-                        job, source, target, it.key_columns, called, written, format('(%s)', scored), build);
-                    RETURN;
-                END IF;
+                PERFORM pgscore.build_beside(
+                    job, source, target, it.key_columns, called, written,
+                    format('(%s)', pgscore.scored_query(source, it.key_columns, called, challenger, others.expressions)), build);
+                RETURN;
             EXCEPTION WHEN data_exception THEN
                 -- Some row raises it, and score_or_fail finds out which.
             END;
         END IF;
+    END IF;
+    IF in_chunks = 'begin' THEN
+        RETURN;
     END IF;
     among := CASE WHEN is_partial THEN 'pg_temp.pgscore_changed' END;
     IF chunks_begun IS NOT NULL THEN

@@ -229,73 +229,6 @@ COMMENT ON FUNCTION pgscore.next_keys(regclass, text[], text[], bigint) IS
     'Makes the temporary table pgscore_chunk of the next keys k1, k2, … after last_key; gives the last of them, or NULL where '
     'the source has no more. Part of refresh';
 
-CREATE OR REPLACE FUNCTION pgscore.chunk_query(source regclass, key_columns text[], called record, challenger record, others text[])
-RETURNS text
-LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $function$
-BEGIN
-    RETURN format('%s: %s', source::oid, pgscore.scoring_query(source, key_columns, called, challenger, others));
-END
-$function$;
-COMMENT ON FUNCTION pgscore.chunk_query(regclass, text[], record, record, text[]) IS
-    'What all chunks of a run have in common: the source, whatever it is called, and all that decides a score. Part of refresh';
-
-CREATE OR REPLACE FUNCTION pgscore.score_part(
-    job text, part integer, among text DEFAULT NULL, only_if text DEFAULT NULL, OUT query text, OUT rows bigint
-)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-SET jit = off
-AS $function$
-DECLARE
-    it record;
-    called record;
-    challenger record;
-    form record;
-    others text[];
-    source regclass;
-BEGIN
-    SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
-    SELECT v.* INTO STRICT called FROM pgscore.version_to_run(it.model, it.alias) AS v;
-    SELECT c.* INTO challenger FROM pgscore.challenger_to_run(job) AS c WHERE c.version <> called.version;
-    IF NOT FOUND THEN
-        challenger := NULL;
-    END IF;
-    source := to_regclass(it.source);
-    IF source IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'PS001',
-            MESSAGE = format('the source of refresh job %s is gone: %s', job, it.source),
-            HINT = 'drop the job and create it anew';
-    END IF;
-    SELECT f.* INTO STRICT form FROM pgscore.target_form(job) AS f;
-    SELECT coalesce(array_agg(format('%s AS %I', c.expression, c.place)), '{}') INTO others
-    FROM pgscore.target_columns(source, it.key_columns, called, challenger, form) AS c;
-    query := pgscore.chunk_query(source, it.key_columns, called, challenger, others);
-    IF part IS NULL THEN
-        RETURN;
-    END IF;
-    IF query IS DISTINCT FROM (SELECT c.query FROM pgscore.chunked_run_of(job) AS c) THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'PS002',
-            MESSAGE = format('refresh job %s scores otherwise than when this run began', job),
-            HINT = 'another version was promoted, or the job changed: run it again';
-    END IF;
-    PERFORM set_config('lock_timeout', l.lock_timeout, true)
-    FROM pgscore.limits_of(job) AS l
-    WHERE l.lock_timeout IS NOT NULL;
-    PERFORM pgscore.score_or_fail(source, it.key_columns, called, challenger, others, among, only_if);
-    EXECUTE format(
-        'INSERT INTO %s SELECT %s, s.* FROM pg_temp.pgscore_scored AS s', pgscore.make_staging(job, current_user::text), part);
-    GET DIAGNOSTICS rows = ROW_COUNT;
-    DROP TABLE pg_temp.pgscore_scored;
-END
-$function$;
-COMMENT ON FUNCTION pgscore.score_part(text, integer, text, text) IS
-    'Scores rows of the source into the staging table, those of among and only_if as in scoring_query; part is their number '
-    'there. Gives the query that all parts have in common: where part is NULL, only that. Part of run_job';
-
 CREATE OR REPLACE FUNCTION pgscore.score_chunk(
     job text, chunk_rows bigint, chunks_before integer DEFAULT NULL, OUT rows bigint, OUT chunks integer, OUT finished boolean
 )
@@ -348,26 +281,6 @@ COMMENT ON FUNCTION pgscore.score_chunk(text, bigint, integer) IS
     'Scores the next chunk of a full run, of about so many rows; gives how many rows it had, how many chunks are scored and '
     'whether these are all. chunks_before: those that this run has scored. Part of run_job';
 
-CREATE OR REPLACE FUNCTION pgscore.whole_chunks(job text)
-RETURNS text
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $function$
-DECLARE
-    staging CONSTANT regclass := pgscore.make_staging(job, current_user::text);
-    has_failed boolean;
-BEGIN
-    IF NOT (SELECT c.one_snapshot FROM pgscore.chunked_run_of(job) AS c) THEN
-        RETURN NULL;
-    END IF;
-    EXECUTE format('SELECT EXISTS (SELECT FROM %s AS s WHERE s.reason IS NOT NULL)', staging) INTO has_failed;
-    RETURN CASE WHEN NOT has_failed THEN format('SELECT s.* FROM %s AS s', staging) END;
-END
-$function$;
-COMMENT ON FUNCTION pgscore.whole_chunks(text) IS
-    'The query that gives what the chunks of a run have scored, where nothing is to be added or left out: they are of one snapshot, '
-    'and no row has failed. Else NULL. Part of refresh';
-
 CREATE OR REPLACE FUNCTION pgscore.take_chunks(
     job text, source regclass, key_columns text[], called record, challenger record, others text[]
 )
@@ -385,7 +298,7 @@ BEGIN
     IF (SELECT c.one_snapshot FROM pgscore.chunked_run_of(job) AS c) THEN
         EXECUTE format('CREATE TEMPORARY TABLE pgscore_scored ON COMMIT DROP AS SELECT * FROM %s', staging);
         ALTER TABLE pg_temp.pgscore_scored DROP COLUMN chunk;
-        PERFORM pgscore.check_failed(job);
+        PERFORM pgscore.check_failed(job, 'pg_temp.pgscore_scored', 'pg_temp.pgscore_scored');
         RETURN;
     END IF;
     EXECUTE format(
@@ -408,7 +321,7 @@ BEGIN
          WHERE a.attrelid = staging AND a.attnum > 1 AND NOT a.attisdropped),
         staging, same);
     DROP TABLE pg_temp.pgscore_keys, pg_temp.pgscore_missing;
-    PERFORM pgscore.check_failed(job);
+    PERFORM pgscore.check_failed(job, 'pg_temp.pgscore_scored', 'pg_temp.pgscore_scored');
 END
 $function$;
 COMMENT ON FUNCTION pgscore.take_chunks(text, regclass, text[], record, record, text[]) IS

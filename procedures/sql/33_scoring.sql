@@ -256,3 +256,98 @@ END
 $function$;
 COMMENT ON FUNCTION pgscore.score_source(regclass, text[], record, record, text[], text, text) IS
     'Makes the temporary table pgscore_scored of what scored_query gives. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.chunk_query(source regclass, key_columns text[], called record, challenger record, others text[])
+RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    RETURN format('%s: %s', source::oid, pgscore.scoring_query(source, key_columns, called, challenger, others));
+END
+$function$;
+COMMENT ON FUNCTION pgscore.chunk_query(regclass, text[], record, record, text[]) IS
+    'What all chunks of a run have in common: the source, whatever it is called, and all that decides a score. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.score_part(
+    job text, part integer, among text DEFAULT NULL, only_if text DEFAULT NULL, OUT query text, OUT rows bigint
+)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $function$
+DECLARE
+    it record;
+    called record;
+    challenger record;
+    form record;
+    others record;
+    source regclass;
+    build pgscore.builds;
+    is_built boolean;
+BEGIN
+    SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
+    SELECT v.* INTO STRICT called FROM pgscore.version_to_run(it.model, it.alias) AS v;
+    SELECT c.* INTO challenger FROM pgscore.challenger_to_run(job) AS c WHERE c.version <> called.version;
+    IF NOT FOUND THEN
+        challenger := NULL;
+    END IF;
+    source := to_regclass(it.source);
+    IF source IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS001',
+            MESSAGE = format('the source of refresh job %s is gone: %s', job, it.source),
+            HINT = 'drop the job and create it anew';
+    END IF;
+    SELECT f.* INTO STRICT form FROM pgscore.target_form(job) AS f;
+    SELECT
+        coalesce(array_agg(c.place), '{}') AS places,
+        coalesce(array_agg(format('%s AS %I', c.expression, c.place)), '{}') AS expressions
+    INTO others
+    FROM pgscore.target_columns(source, it.key_columns, called, challenger, form) AS c;
+    query := pgscore.chunk_query(source, it.key_columns, called, challenger, others.expressions);
+    IF part IS NULL THEN
+        RETURN;
+    END IF;
+    IF query IS DISTINCT FROM (SELECT c.query FROM pgscore.chunked_run_of(job) AS c) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PS002',
+            MESSAGE = format('refresh job %s scores otherwise than when this run began', job),
+            HINT = 'another version was promoted, or the job changed: run it again';
+    END IF;
+    PERFORM set_config('lock_timeout', l.lock_timeout, true)
+    FROM pgscore.limits_of(job) AS l
+    WHERE l.lock_timeout IS NOT NULL;
+    -- A killed run may have left one.
+    SELECT b.* INTO build
+    FROM pgscore.build_of(job) AS b
+    WHERE b.is_open AND (SELECT c.one_snapshot FROM pgscore.chunked_run_of(job) AS c);
+    is_built := FOUND;
+    IF is_built THEN
+        BEGIN
+            rows := pgscore.insert_built(
+                it.target::regclass, cardinality(it.key_columns), others.places,
+                format('(%s)', pgscore.scored_query(
+                    source, it.key_columns, called, challenger, others.expressions, among, only_if)),
+                build);
+            RETURN;
+        EXCEPTION WHEN data_exception THEN
+            -- Some row raises it: score_or_fail finds out which.
+        END;
+    END IF;
+    PERFORM pgscore.score_or_fail(source, it.key_columns, called, challenger, others.expressions, among, only_if);
+    SELECT count(*) INTO rows FROM pg_temp.pgscore_scored;
+    IF is_built THEN
+        PERFORM pgscore.insert_built(
+            it.target::regclass, cardinality(it.key_columns), others.places, 'pg_temp.pgscore_scored', build);
+        DELETE FROM pg_temp.pgscore_scored AS s WHERE s.reason IS NULL;
+    END IF;
+    EXECUTE format(
+        'INSERT INTO %s SELECT %s, s.* FROM pg_temp.pgscore_scored AS s', pgscore.make_staging(job, current_user::text), part);
+    DROP TABLE pg_temp.pgscore_scored;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.score_part(text, integer, text, text) IS
+    'Scores rows of the source into the staging table, those of among and only_if as in scoring_query; part is their number '
+    'there. Where several connections write the table that is to be swapped in, into that one, and only those whose scoring failed into the staging table. '
+    'Gives the query that all parts have in common: where part is NULL, only that. Part of run_job';

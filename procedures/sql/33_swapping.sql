@@ -34,9 +34,49 @@ $function$;
 COMMENT ON FUNCTION pgscore.drop_build(text) IS
     'Drops the table that a run of a job built and did not come to swap in. Part of refresh and drop_refresh';
 
-CREATE OR REPLACE FUNCTION pgscore.build_beside(
-    job text, source regclass, target regclass, key_columns text[], called record, written text[], scored text,
-    build pgscore.builds
+CREATE OR REPLACE FUNCTION pgscore.built_columns(target regclass, names text[], written text[], scored_at text)
+RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT string_agg(
+        format('(%s)::%s%s AS %I', c.value, format_type(a.atttypid, a.atttypmod),
+               ' COLLATE ' || nullif(a.attcollation, 0)::regcollation, c.name),
+        ', ' ORDER BY a.attnum)
+    FROM unnest(names || 'scored_at'::text, written || scored_at) AS c (name, value)
+    JOIN pg_attribute AS a ON a.attrelid = target AND a.attname = c.name
+$function$;
+COMMENT ON FUNCTION pgscore.built_columns(regclass, text[], text[], text) IS
+    'What is selected of rows s that are scored, to be the columns of a target in their order. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.create_build(target regclass, relation text, query text)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET default_tablespace = ''
+AS $function$
+DECLARE
+    part record;
+    rows bigint;
+BEGIN
+    SELECT c.reloptions, c.relam, s.spcname INTO STRICT part
+    FROM pg_class AS c
+    LEFT JOIN pg_tablespace AS s ON s.oid = c.reltablespace
+    WHERE c.oid = pgscore.part_of(target);
+    EXECUTE format(
+        'CREATE TABLE %s%s%s%s AS %s',
+        relation, ' USING ' || (SELECT quote_ident(m.amname) FROM pg_am AS m WHERE m.oid = part.relam),
+        ' WITH (' || array_to_string(part.reloptions, ', ') || ')', ' TABLESPACE ' || quote_ident(part.spcname), query);
+    GET DIAGNOSTICS rows = ROW_COUNT;
+    RETURN rows;
+END
+$function$;
+COMMENT ON FUNCTION pgscore.create_build(regclass, text, text) IS
+    'Makes the table that is to become the partition of a target, stored as the one that is there, of a query; gives how '
+    'many rows it has. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.finish_build(
+    job text, source regclass, target regclass, key_columns text[], called record, failed text, build pgscore.builds
 )
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
@@ -44,27 +84,11 @@ SET search_path = pg_catalog, pg_temp
 SET default_tablespace = ''
 AS $function$
 DECLARE
-    part record;
     index record;
+    k text;
+    keys text;
 BEGIN
-    build.relation := pgscore.free_part(target::text);
     build.indexes := pgscore.indexes_of(target);
-    SELECT c.reloptions, c.relam, s.spcname INTO STRICT part
-    FROM pg_class AS c
-    LEFT JOIN pg_tablespace AS s ON s.oid = c.reltablespace
-    WHERE c.oid = pgscore.part_of(target);
-    EXECUTE format(
-        'CREATE TABLE %s%s%s%s AS SELECT %s FROM %s AS s',
-        build.relation, ' USING ' || (SELECT quote_ident(m.amname) FROM pg_am AS m WHERE m.oid = part.relam),
-        ' WITH (' || array_to_string(part.reloptions, ', ') || ')', ' TABLESPACE ' || quote_ident(part.spcname),
-        (SELECT string_agg(
-             format('(%s)::%s%s AS %I', c.value, format_type(a.atttypid, a.atttypmod),
-                    ' COLLATE ' || nullif(a.attcollation, 0)::regcollation, c.name),
-             ', ' ORDER BY a.attnum)
-         FROM unnest(build.names || 'scored_at'::text, written || 'now()'::text) AS c (name, value)
-         JOIN pg_attribute AS a ON a.attrelid = target AND a.attname = c.name),
-        scored);
-    GET DIAGNOSTICS build.rows_built = ROW_COUNT;
     EXECUTE (
         SELECT format('ALTER TABLE %s %s', build.relation, string_agg(format('ALTER COLUMN %I SET NOT NULL', a.attname), ', '))
         FROM pg_attribute AS a
@@ -90,11 +114,17 @@ BEGIN
     IF build.rows_scored IS NULL THEN
         build.rows_scored := build.rows_built;
         EXECUTE format('SELECT count(*) FROM %s AS s WHERE s.score IS NULL', build.relation) INTO build.rows_refused;
+        SELECT string_agg('k' || u.n, ', ' ORDER BY u.n), string_agg(format('b.%I AS k%s', u.name, u.n), ', ' ORDER BY u.n)
+        INTO k, keys
+        FROM unnest(key_columns) WITH ORDINALITY AS u (name, n);
         build.rejected := pgscore.rejected_now(
             job, source, key_columns, called,
-            (SELECT format('(SELECT %s, b.score, NULL::text AS reason FROM %s AS b)',
-                           string_agg(format('b.%I AS k%s', k.name, k.n), ', ' ORDER BY k.n), build.relation)
-             FROM unnest(key_columns) WITH ORDINALITY AS k (name, n)),
+            CASE
+                WHEN failed IS NULL THEN format('(SELECT %s, b.score, NULL::text AS reason FROM %s AS b)', keys, build.relation)
+                ELSE format(
+                    '(SELECT b.*, f.reason FROM (SELECT %s, b.score FROM %s AS b) AS b LEFT JOIN %s AS f USING (%s))',
+                    keys, build.relation, failed, k)
+            END,
             's.score', false, build.rows_refused);
     END IF;
     EXECUTE format('ANALYZE %s', build.relation);
@@ -103,7 +133,29 @@ BEGIN
         SELECT format('ALTER TABLE %s OWNER TO %I', build.relation, r.rolname)
         FROM pg_class AS c JOIN pg_roles AS r ON r.oid = c.relowner
         WHERE c.oid = target);
+    build.is_open := false;
+    PERFORM pgscore.forget_build(job);
     PERFORM pgscore.record_build(job, build);
+END
+$function$;
+COMMENT ON FUNCTION pgscore.finish_build(text, regclass, regclass, text[], record, text, pgscore.builds) IS
+    'Gives a table of create_build, when all rows are in it, the key and the indexes of the target. failed is a relation of the keys k1, k2, … '
+    'whose scoring failed, with the reason; NULL: none did. Part of refresh';
+
+CREATE OR REPLACE FUNCTION pgscore.build_beside(
+    job text, source regclass, target regclass, key_columns text[], called record, written text[], scored text,
+    build pgscore.builds
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    build.relation := pgscore.free_part(target::text);
+    build.rows_built := pgscore.create_build(
+        target, build.relation,
+        format('SELECT %s FROM %s AS s', pgscore.built_columns(target, build.names, written, 'now()'), scored));
+    PERFORM pgscore.finish_build(job, source, target, key_columns, called, NULL, build);
 END
 $function$;
 COMMENT ON FUNCTION pgscore.build_beside(text, regclass, regclass, text[], record, text[], text, pgscore.builds) IS
@@ -208,7 +260,7 @@ DECLARE
 BEGIN
     SELECT j.* INTO STRICT it FROM pgscore.job_of(job) AS j;
     target := to_regclass(it.target);
-    SELECT b.* INTO build FROM pgscore.build_of(job) AS b;
+    SELECT b.* INTO build FROM pgscore.build_of(job) AS b WHERE NOT b.is_open;
     IF NOT FOUND OR target IS NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'PS002',

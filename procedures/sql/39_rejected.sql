@@ -301,24 +301,29 @@ COMMENT ON FUNCTION pgscore.score_or_fail(regclass, text[], record, record, text
     'score_source, and where a row raises an error of class 22, again without those that do, which trials of halved parts find: they have a NULL score. The last column of pgscore_scored '
     'is reason, of these. Fails for more than 1000 of them, or where all of the source do. Part of refresh';
 
-CREATE OR REPLACE FUNCTION pgscore.check_failed(job text)
+CREATE OR REPLACE FUNCTION pgscore.check_failed(job text, scored text, failed text)
 RETURNS void
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
     rows bigint;
-    failed bigint;
+    n_failed bigint;
     reason text;
 BEGIN
-    SELECT count(*), count(s.reason), min(s.reason) INTO rows, failed, reason FROM pg_temp.pgscore_scored AS s;
-    IF failed > 1000 OR failed > 0 AND failed = rows THEN
+    EXECUTE format('SELECT count(f.reason), min(f.reason) FROM %s AS f', failed) INTO n_failed, reason;
+    IF n_failed = 0 THEN
+        RETURN;
+    END IF;
+    EXECUTE format('SELECT count(*) FROM %s', scored) INTO rows;
+    IF n_failed > 1000 OR n_failed = rows THEN
         RAISE EXCEPTION USING
             ERRCODE = 'PS002',
-            MESSAGE = format('refresh job %s cannot score %s of %s rows: %s', job, failed, rows, reason),
+            MESSAGE = format('refresh job %s cannot score %s of %s rows: %s', job, n_failed, rows, reason),
             HINT = 'up to 1000 such rows stop no run, unless it has no others';
     END IF;
 END
 $function$;
-COMMENT ON FUNCTION pgscore.check_failed(text) IS
-    'Raises where too many rows of pgscore_scored, put together of parts, are such as score_or_fail could not score. Part of refresh';
+COMMENT ON FUNCTION pgscore.check_failed(text, text, text) IS
+    'Raises where too many rows of a relation, put together of parts, are such as score_or_fail could not score: they have a reason in another, which may be the same. '
+    'Part of refresh';

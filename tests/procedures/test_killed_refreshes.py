@@ -40,7 +40,9 @@ CHANGES = {
     "ON CONFLICT DO NOTHING",
     "most": "UPDATE customers SET charge = charge + 1",
 }
-RUN = ("refresh", "run", "daily", "--backfill-rows", "4000")
+RUN = ("refresh", "run", "daily")
+OPTIONS = {"full": (), "incremental": ("--backfill-rows", "4000"), "parallel": ("--jobs", "2")}
+"""Of `pgscore refresh run`. In parallel, all rows are written into a table that is swapped in."""
 Predictions = dict[int, tuple[float, int]]
 
 
@@ -103,29 +105,35 @@ def refreshing(server: Server, mode: str, folder: Path) -> Iterator[Refreshes]:
         )
         # PostgreSQL sets the sequences of a copied database back in a crash before the first checkpoint.
         run(connection, "CHECKPOINT")
-        create_job(connection, "daily", model="churn", source="customers", keys=["id"], target="scores", mode=mode)
+        if mode == "parallel":
+            run(connection, f"ALTER DATABASE {connection.info.dbname} SET pgscore.writes = 'swap'")
+        create_job(
+            connection, "daily", model="churn", source="customers", keys=["id"], target="scores",
+            mode="incremental" if mode == "incremental" else "full",
+        )  # fmt: skip
         refreshes = Refreshes(server, dsn, folder, connection)
         yield refreshes
         refreshes.connection.close()
 
 
-@pytest.mark.parametrize("mode", ["full", "incremental"])
+@pytest.mark.parametrize("mode", OPTIONS)
 def test_killed_at_any_moment(server: Server, mode: str, tmp_path: Path) -> None:
     chance = random.Random(5)
     outcomes: Counter[tuple[str, str]] = Counter()
     with refreshing(server, mode, tmp_path) as refreshes:
-        refreshes.complete(*RUN)
-        seconds = [refreshes.complete(*RUN) for _ in range(3)]
+        command = (*RUN, *OPTIONS[mode])
+        refreshes.complete(*command)
+        seconds = [refreshes.complete(*command) for _ in range(3)]
         relations = fetch(refreshes.connection, RELATIONS)
         for number in range(KILLS):
             what = VICTIMS[number % len(VICTIMS)]
             before = refreshes.predictions()
             promoted = refreshes.change(chance)
-            refreshes.kill(what, chance.uniform(0, 1.2 * float(np.median(seconds[-5:]))), *RUN)
+            refreshes.kill(what, chance.uniform(0, 1.2 * float(np.median(seconds[-5:]))), *command)
             outcome = _outcome(before, refreshes.predictions(), refreshes.truth(), by_rows=promoted)
             assert outcome != "between" or (mode == "incremental" and promoted)
             outcomes[what, outcome] += 1
-            seconds.append(refreshes.complete(*RUN))
+            seconds.append(refreshes.complete(*command))
             assert agree(refreshes.predictions(), refreshes.truth())
             assert [job.state for job in status(refreshes.connection)] == ["fresh"]
             assert fetch(refreshes.connection, RELATIONS) == relations

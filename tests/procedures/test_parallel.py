@@ -32,15 +32,26 @@ from ..support.refreshing import (
 __all__ = ["analyst", "connection", "connection18"]
 
 LEFT = (
-    "SELECT (SELECT count(*) FROM pgscore.chunked_runs),"
+    "SELECT (SELECT count(*) FROM pgscore.chunked_runs) + (SELECT count(*) FROM pgscore.builds),"
     " (SELECT count(*) FROM pg_class WHERE relname ~ '^staging_'),"
     " (SELECT count(*) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database"
     "  WHERE l.locktype = 'advisory' AND d.datname = current_database())"
 )
 
 
+AGAIN = {"difference": (N, 0, 0, 0), "swap": (N, N, 0, N)}
+"""What a run counts that brings nothing new."""
+
+
+@pytest.fixture(autouse=True, params=["difference", "swap"])
+def written(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How all sessions of the test write, where they may."""
+    monkeypatch.setenv("PGOPTIONS", f"-c pgscore.writes={request.param}")
+    return str(request.param)
+
+
 @pytest.mark.parametrize("source", ["customers", "by_key", "parts"])
-def test_every_row_has_the_models_own_answer(connection: Any, source: str) -> None:
+def test_every_row_has_the_models_own_answer(connection: Any, source: str, written: str) -> None:
     run(
         connection,
         """
@@ -52,12 +63,14 @@ def test_every_row_has_the_models_own_answer(connection: Any, source: str) -> No
         """,
     )
     churn_job(connection, source=source, keys=["region", "id"])
-    assert counts(run_job(connection, "daily", jobs=3)) == (N, N, 0, 0)
+    result = run_job(connection, "daily", jobs=3)
+    assert (counts(result), result.written) == ((N, N, 0, 0), written)
     found = fetch(connection, "SELECT id, score FROM scores ORDER BY id")
     assert [key for key, _ in found] == list(range(N))
     np.testing.assert_allclose([s for _, s in found], churn_model().predict_proba(customers())[:, 1], rtol=1e-12)
+    assert fetch(connection, "SELECT count(DISTINCT scored_at) FROM scores") == [(1,)]
     assert fetch(connection, LEFT) == [(0, 0, 0)]
-    assert counts(run_job(connection, "daily", jobs=2)) == (N, 0, 0, 0)
+    assert counts(run_job(connection, "daily", jobs=2)) == AGAIN[written]
 
 
 def test_all_rows_are_of_one_moment(connection: Any) -> None:
@@ -142,7 +155,7 @@ def test_a_worker_that_is_killed_ends_the_run(connection: Any) -> None:
     assert counts(run_job(connection, "daily", jobs=2)) == (N, N, 0, 0)
 
 
-def test_what_a_killed_coordinator_left_is_not_used(connection: Any) -> None:
+def test_what_a_killed_coordinator_left_is_not_used(connection: Any, written: str) -> None:
     churn_job(connection)
     run(connection, "SELECT pgscore.begin_parts('daily')")
     run(connection, "SELECT pgscore.score_part('daily', 90, NULL, 'r.id < 1000')")
@@ -151,16 +164,42 @@ def test_what_a_killed_coordinator_left_is_not_used(connection: Any) -> None:
     truth(connection)
     run(connection, "SELECT pgscore.begin_parts('daily')")
     run(connection, "SELECT pgscore.score_part('daily', 90, NULL, 'r.id < 1000')")
-    assert counts(run_job(connection, "daily", jobs=2)) == (N, 0, 0, 0)
+    assert counts(run_job(connection, "daily", jobs=2)) == AGAIN[written]
     assert fetch(connection, LEFT) == [(0, 0, 0)]
 
 
-def test_a_promote_after_the_run_began(connection18: Any) -> None:
+def test_a_promote_after_the_run_began(connection18: Any, written: str) -> None:
     churn_job(connection18)
     run(connection18, "SELECT pgscore.begin_parts('daily')")
+    run(connection18, "SELECT pgscore.score_part('daily', 1, NULL, 'true')")
     lifecycle.promote(connection18, "churn", 2)
     with pytest.raises(psycopg2.Error, match="scores otherwise than when this run began"):
         run(connection18, "SELECT pgscore.score_part('daily', 1, NULL, 'true')")
+    if written == "swap":
+        with pytest.raises(psycopg2.Error, match="scores otherwise than when this run began"):
+            run(connection18, f"SELECT pgscore.end_parts('daily', {N})")
+
+
+def test_what_is_not_whole_is_not_swapped_in(connection18: Any) -> None:
+    churn_job(connection18)
+    run(connection18, "SELECT pgscore.begin_parts('daily')")
+    run(connection18, "SELECT pgscore.score_part('daily', 1, NULL, 'r.id < 1000')")
+    with pytest.raises(psycopg2.Error, match="is gone"):
+        run(connection18, "SELECT pgscore.write_built('daily')")
+    assert counts(run_job(connection18, "daily", jobs=2)) == (N, N, 0, 0)
+
+
+def test_an_index_that_comes_while_parts_are_scored(connection18: Any, written: str) -> None:
+    churn_job(connection18)
+    run(connection18, "SELECT pgscore.begin_parts('daily')")
+    run(connection18, "SELECT pgscore.score_part('daily', 1, NULL, 'true')")
+    run(connection18, "CREATE INDEX by_score ON scores (score DESC)")
+    run(connection18, f"SELECT pgscore.end_parts('daily', {N})")
+    if written == "swap":
+        run(connection18, "SELECT pgscore.write_built('daily')")
+        defined = "SELECT count(*) FROM pg_indexes WHERE tablename ~ '^scores' AND indexdef ~ 'DESC'"
+        assert fetch(connection18, defined) == [(2,)], "of the target and of its partition"
+        truth(connection18)
 
 
 def test_keys_that_are_none_and_empty_tables(connection18: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import subprocess
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from pgscore.compiler.frontends import to_program
 from pgscore.procedures import plpython
 from pgscore.procedures.install import has_plpython, install
 from pgscore.procedures.plan import as_script
+from pgscore.procedures.runtime import arrays
 
 from ..support.servers import DEBIAN
 
@@ -199,6 +201,22 @@ def test_errors_are_one_line_without_values(admin: Any, scorer: Any) -> None:
         assert "98765" not in str(caught.value)
 
 
+def test_answers_are_arrays_as_postgresql_writes_them(admin: Any) -> None:
+    """With as many elements as fill a byte of the bits that say which are NULL, and one more or less."""
+    values = [0.1, -0.0, 5e-324, -1.7976931348623157e308, math.inf, -math.inf, 1e16, 1 / 3, 2.0**-30]
+    for n in range(len(values) + 1):
+        for missing in [(), *((i,) for i in range(n)), range(n)]:
+            wanted = [None if i in missing else value for i, value in enumerate(values[:n])]
+            sent = arrays.encode(np.array([math.nan if value is None else value for value in wanted]))
+            text = "{" + ",".join("NULL" if value is None else repr(value) for value in wanted) + "}"
+            admin.execute(
+                "SELECT a, array_send(a) = array_send(t), pg_column_size(a) = pg_column_size(t)"
+                " FROM pgscore.runtime_array(%s, 1) AS a, CAST(%s AS float8[]) AS t",
+                [psycopg2.Binary(sent), text],
+            )
+            assert admin.fetchone() == (wanted, True, True)
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -210,6 +228,7 @@ def test_errors_are_one_line_without_values(admin: Any, scorer: Any) -> None:
         "SELECT pgscore.runtime_batch('x', 'x', 0)",
         "SELECT pgscore.onnx_row('x', ARRAY[1.0])",
         "SELECT pgscore.runtime_bytes(ARRAY[1.0], 1)",
+        "SELECT pgscore.runtime_array('x', 1)",
         "SELECT pgscore.onnx_batch('x', ARRAY[1.0], 0)",
         "CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE plpython3u AS 'return 1'",
         "CREATE OR REPLACE FUNCTION pgscore.onnx_row(sha256 text, features float8[]) RETURNS float8[] RETURN NULL",

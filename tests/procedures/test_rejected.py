@@ -191,10 +191,13 @@ def scored_rows(connection: Any, source: str) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("options", [{}, {"chunk_rows": 500}, {"jobs": 2}])
-def test_parts_together_have_the_same_bounds(connection: Any, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("options", "writes"),
+    [({}, "difference"), ({"chunk_rows": 500}, "difference"), ({"jobs": 2}, "difference"), ({"jobs": 2}, "swap")],
+)
+def test_parts_together_have_the_same_bounds(connection: Any, options: dict[str, Any], writes: str) -> None:
     """More than 1,000 rows that fail, though few in each part; as many as may; and all rows."""
-    run(connection, WIDE)
+    run(connection, f"{WIDE}; SET pgscore.writes = {writes}")
     churn_job(connection, source="wide")
     run_job(connection, "daily")
     before = fetch(connection, "SELECT * FROM scores ORDER BY id")

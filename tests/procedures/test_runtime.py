@@ -43,10 +43,20 @@ def sent(rows: list[list[float | None]], *, oid: int = 701) -> bytes:
     return header + bits + b"".join(struct.pack("=d", value) for value in values if value is not None)
 
 
-def numbers(encoded: list[str | None] | None) -> list[float | None]:
-    """What PostgreSQL makes of them."""
-    assert encoded is not None
-    return [None if text is None else float.fromhex(text) for text in encoded]
+def numbers(answer: bytes | None) -> list[float | None]:
+    """The elements of a float8[] of which these are the bytes after the length."""
+    assert answer is not None
+    n_dimensions, offset, oid = struct.unpack_from("=iii", answer)
+    assert oid == 701
+    if n_dimensions == 0:
+        return []
+    n, first = struct.unpack_from("=ii", answer, 12)
+    assert (n_dimensions, first) == (1, 1)
+    bits = np.frombuffer(answer[20:], np.uint8, -(-n // 8)) if offset else np.full(-(-n // 8), 255, np.uint8)
+    values = iter(np.frombuffer(answer[offset - 4 if offset else 20 :]).tolist())
+    found = [next(values) if is_there else None for is_there in np.unpackbits(bits, count=n, bitorder="little")]
+    assert next(values, None) is None
+    return found
 
 
 def graph(offset: float = 0.0, width: int = 2) -> tuple[str, bytes]:

@@ -20,6 +20,9 @@ SECONDS_OF_ROWS = 1.5
 """How long one row is asked for again and again, of each case."""
 WARM_UP = 20
 """Prepared statements get their generic plan after five."""
+IN_TURN = 200
+"""Rows of one case before it is the next one's turn: threads of a peer's library spin on for some milliseconds, and take
+the other core."""
 SAMPLE_SECONDS = 0.005
 
 
@@ -43,22 +46,26 @@ def single_rows(
 ) -> dict[Key, tuple[float, float]]:
     """Median and 99th percentile in seconds of each statement, prepared, for one $1 after the other.
 
-    All run in one session, in turns; a slow one drops out after SECONDS_OF_ROWS.
+    They run in turns, a slow one until SECONDS_OF_ROWS are over. Each has a session of its own: a library with threads
+    makes what else its process does slower from then on.
     """
     took: dict[Key, list[float]] = {key: [] for key in statements}
-    with contextlib.closing(place.connect()) as connection, connection.cursor() as cursor:
-        connection.autocommit = True
-        names = {key: f"statement_{number}" for number, key in enumerate(statements)}
+    with contextlib.ExitStack() as stack:
+        cursors = {}
         for key, statement in statements.items():
-            cursor.execute(f"PREPARE {names[key]} (bigint) AS {statement}")
-        for turn in range(-WARM_UP, repeats):
+            connection = stack.enter_context(contextlib.closing(place.connect()))
+            connection.autocommit = True
+            cursors[key] = stack.enter_context(connection.cursor())
+            cursors[key].execute(f"PREPARE one_row (bigint) AS {statement}")
+        for rows in (range(-WARM_UP, 0), *(range(first, first + IN_TURN) for first in range(0, repeats, IN_TURN))):
             for key, times in took.items():
-                if sum(times) > SECONDS_OF_ROWS:
-                    continue
-                statement = f"EXECUTE {names[key]} ({turn * 7919 % n_rows})"
-                elapsed = place.seconds(partial(_fetch, cursor, statement))
-                if turn >= 0:
-                    times.append(elapsed)
+                for row in rows:
+                    if sum(times) > SECONDS_OF_ROWS:
+                        break
+                    call = partial(_fetch, cursors[key], f"EXECUTE one_row ({row * 7919 % n_rows})")
+                    elapsed = place.seconds(call)
+                    if row >= 0:
+                        times.append(elapsed)
     return {key: tuple(np.percentile(times, [50, 99]).tolist()) for key, times in took.items()}
 
 

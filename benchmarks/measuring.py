@@ -21,8 +21,7 @@ SECONDS_OF_ROWS = 1.5
 WARM_UP = 20
 """Prepared statements get their generic plan after five."""
 IN_TURN = 200
-"""Rows of one case before it is the next one's turn: threads of a peer's library spin on for some milliseconds, and take
-the other core."""
+"""Rows of one case before it is the next one's turn: threads of a peer's library spin on for some milliseconds."""
 SAMPLE_SECONDS = 0.005
 
 

@@ -16,8 +16,10 @@ from .values import FloatArray
 
 COLUMNS = 60
 """Columns of the table that the programs read."""
-LEAST = 0.05
+LEAST = {"row": 0.05, "start": 20.0, "batch": 0.05}
 """Microseconds below which a time counts as this: noise must not weigh more than what is measured well."""
+MAX_ERROR = 0.5
+"""From this error on costs are not those of the server."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,18 @@ class Timing:
 
 @dataclass(frozen=True)
 class Fit:
-    """The costs, and for each group of them how far the times lie from what the costs say: the median, as a share."""
+    """The costs, and for each group of them how far the times lie from what the costs say: the median, as a share.
+
+    A group in `kept` has its defaults instead: no costs came within MAX_ERROR of the times.
+    """
 
     costs: Costs
     errors: dict[str, float]
+
+    @property
+    def kept(self) -> list[str]:
+        """The groups whose times no costs explain."""
+        return [group for group, error in self.errors.items() if error > MAX_ERROR]
 
 
 def programs() -> dict[str, ir.Program]:
@@ -100,29 +110,28 @@ def _trees(n_trees: int, depth: int, n: int = 10) -> ir.Program:
 
 
 def fit(timings: Sequence[Timing]) -> Fit:
-    """Non-negative least squares of relative errors. What was not measured keeps its default."""
+    """Non-negative least squares of relative errors. What was not measured, or not well, keeps its default."""
     costs, errors = DEFAULTS, {}
 
-    def solve(group: str, strategy: Strategy, names: Sequence[str], kind: str) -> None:
+    def solve(group: str, of: Sequence[Timing], names: Sequence[str], kind: str) -> None:
         nonlocal costs
-        of = [timing for timing in timings if timing.strategy is strategy]
         if not of:
             return
         parts = np.array([[_amount(name, timing.size) for name in names] for timing in of])
-        found, error = _non_negative(parts, np.array([getattr(timing, kind) for timing in of]))
-        costs = replace(costs, **dict(zip(names, found, strict=True)))
-        errors[group] = error
+        times = np.maximum([getattr(timing, kind) for timing in of], LEAST[kind])
+        found, errors[group] = _non_negative(parts, times)
+        if errors[group] <= MAX_ERROR:
+            costs = replace(costs, **dict(zip(names, found, strict=True)))
 
-    solve("characters to plan", Strategy.SQL, ("planning", "planning_character"), "start")
-    solve("planning", Strategy.SQL, ("planning", "planning_operation", "planning_split"), "start")
-    solve("inline", Strategy.SQL, ("inline", "inline_operation", "inline_step"), "row")
-    solve("start of plpgsql", Strategy.PLPGSQL, ("plpgsql_start", "plpgsql_split"), "start")
-    solve("plpgsql", Strategy.PLPGSQL, ("plpgsql", "plpgsql_operation", "plpgsql_step"), "row")
-    solve("ONNX in batches", Strategy.ONNX, ("onnx", "onnx_operation", "onnx_step"), "batch")
-    beyond = [replace(t, row=t.row - t.batch) for t in timings if t.strategy is Strategy.ONNX]
-    if beyond:
-        found, errors["calls of ONNX"] = _non_negative(np.ones((len(beyond), 1)), np.array([t.row for t in beyond]))
-        costs = replace(costs, onnx_call=found[0])
+    sql, plpgsql, onnx = ([t for t in timings if t.strategy is strategy] for strategy in Strategy)
+    solve("characters to plan", sql, ("planning", "planning_character"), "start")
+    solve("planning", sql, ("planning", "planning_operation", "planning_split"), "start")
+    solve("inline", sql, ("inline", "inline_operation", "inline_step"), "row")
+    solve("start of plpgsql", plpgsql, ("plpgsql_start", "plpgsql_split"), "start")
+    solve("plpgsql", plpgsql, ("plpgsql", "plpgsql_operation", "plpgsql_step"), "row")
+    solve("ONNX in batches", onnx, ("onnx", "onnx_input", "onnx_operation", "onnx_step"), "batch")
+    beyond = [replace(t, row=t.row - t.batch) for t in onnx]
+    solve("calls of ONNX", beyond, ("onnx_call",), "row")
     return Fit(costs, errors)
 
 
@@ -135,6 +144,8 @@ def _amount(name: str, size: Size) -> float:
             return size.splits
         case "character":
             return size.characters
+        case "input":
+            return size.inputs
         case "step":
             return size.steps if name == "onnx_step" else size.walk
         case _:
@@ -143,7 +154,6 @@ def _amount(name: str, size: Size) -> float:
 
 def _non_negative(parts: FloatArray, times: FloatArray) -> tuple[list[float], float]:
     """The amounts of time, none below 0, with the least squares of relative errors; and the median of these errors."""
-    times = np.maximum(times, LEAST)
     scaled = parts / times[:, np.newaxis]
     best, _ = nnls(scaled, np.ones(len(times)))
     return best.tolist(), float(np.median(np.abs(scaled @ best - 1)))

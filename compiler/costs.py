@@ -13,32 +13,34 @@ class Costs:
     (`strategy.Size`). `pgscore calibrate` measures all of them on a server.
     """
 
-    planning: float = 150.0
+    planning: float = 10.0
     """For each plan that an inlined body is copied into."""
-    planning_operation: float = 2.0
+    planning_operation: float = 3.3
     """For each operation, and each category, of such a body."""
-    planning_split: float = 5.0
+    planning_split: float = 2.6
     """For each split of such a body."""
-    planning_character: float = 0.05
-    """For each character of such a body, where that is more than the three above: 0.03 for trees and 0.05 for sums."""
-    inline: float = 0.3
+    planning_character: float = 0.032
+    """For each character of such a body, where that is more than the three above: it may repeat its terms."""
+    inline: float = 0.03
     """For each row, where the body is inlined."""
-    inline_operation: float = 0.02
+    inline_operation: float = 0.018
     inline_step: float = 0.016
-    plpgsql_start: float = 20.0
+    plpgsql_start: float = 30.0
     """For each statement that calls a function in plpgsql, whose cached plans are made ready."""
-    plpgsql_split: float = 0.26
+    plpgsql_split: float = 0.22
     """For each split of such a function, in each statement."""
-    plpgsql: float = 1.0
+    plpgsql: float = 1.2
     """For each call of a function in plpgsql."""
-    plpgsql_operation: float = 0.02
-    plpgsql_step: float = 0.025
-    onnx_call: float = 50.0
+    plpgsql_operation: float = 0.025
+    plpgsql_step: float = 0.016
+    onnx_call: float = 27.0
     """For each call of a function that runs its row through ONNX in PL/Python, beside the row itself."""
-    onnx: float = 2.5
+    onnx: float = 0.35
     """For each row, where a refresh gives 10,000 of them to ONNX at once."""
-    onnx_operation: float = 0.001
-    onnx_step: float = 0.008
+    onnx_input: float = 0.02
+    """For each number that such a row gives to the graph."""
+    onnx_operation: float = 0.0003
+    onnx_step: float = 0.0054
 
 
 DEFAULTS = Costs()

@@ -38,14 +38,15 @@ class Size:
     """How much a program computes.
 
     `operations` are what each row computes outside trees; `splits` the inner nodes of all trees, `steps` how many of
-    them a row meets on its way; `categories` all that are named, which a row searches. `characters` are
-    those of the inlined body once it is written: it may repeat terms.
+    them a row meets on its way; `categories` all that are named, which a row searches; `inputs` the numbers that a
+    graph gets. `characters` are those of the inlined body once it is written: it may repeat terms.
     """
 
     operations: int
     splits: int
     steps: float
     categories: int = 0
+    inputs: int = 0
     characters: int = 0
 
     @property
@@ -74,7 +75,7 @@ def measure(program: ir.Program) -> Size:
             operations += 1 + len(node.categories).bit_length()
         elif not isinstance(node, ir.Input):
             operations += node.width
-    return Size(operations, splits, steps, categories)
+    return Size(operations, splits, steps, categories, len(program.features()))
 
 
 def _steps(forest: ir.Forest) -> float:
@@ -105,7 +106,12 @@ def estimates(size: Size, costs: Costs = DEFAULTS) -> Mapping[Use, Mapping[Strat
     )
     inline = costs.inline + costs.inline_operation * size.operations + costs.inline_step * size.walk
     plpgsql = costs.plpgsql + costs.plpgsql_operation * size.operations + costs.plpgsql_step * size.walk
-    batch = costs.onnx + costs.onnx_operation * size.operations + costs.onnx_step * size.steps
+    batch = (
+        costs.onnx
+        + costs.onnx_input * size.inputs
+        + costs.onnx_operation * size.operations
+        + costs.onnx_step * size.steps
+    )
     called = {
         Strategy.SQL: Estimate(inline, planning),
         Strategy.PLPGSQL: Estimate(plpgsql, costs.plpgsql_start + costs.plpgsql_split * size.splits),

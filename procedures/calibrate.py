@@ -1,8 +1,8 @@
 """`pgscore calibrate`: what the parts of a program cost on this server, measured and stored in pgscore.costs.
 
-Small programs become functions, the server times their calls in turns, and the costs are fitted to the medians. What
-SQL needs is temporary; what ONNX needs is made as in a deploy, in a transaction that is rolled back. The costs alone
-stay.
+Small programs become functions, the server times their calls in turns, and the costs are fitted to the least times.
+What SQL needs is temporary; what ONNX needs is made as in a deploy, in a transaction that is rolled back. The costs
+alone stay.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from statistics import median
 from typing import Any
 
 from pgscore.compiler import ir
@@ -26,7 +25,7 @@ from .connection import Connection, autocommit, pinned, transaction
 from .costs import write_costs
 from .functions import FEATURES, OUTPUTS, SCHEMA, STAGING, function_by_name, function_name
 from .install import acting_as, has_plpython, inspect, require_current
-from .timing import timed
+from .timing import batch_query, timed
 
 ROUNDS = 5
 ROWS = 10_000
@@ -155,7 +154,7 @@ def _published(cursor: Any, program: ir.Program) -> _Form:
     cursor.execute("SELECT pgscore.publish_functions(%s, 1)", (model,))
     given = _arguments(program)
     rows = f"SELECT {name(FEATURES)}({given}) AS f FROM {TABLE} AS t"  # noqa: S608 - all names are quoted
-    batch = f"SELECT {name(OUTPUTS)}(array_agg(s.f), 0) FROM ({rows}) AS s"  # noqa: S608
+    batch = batch_query(name(OUTPUTS), 0, rows)
     size = measure(simplified(program, parameters))
     return _Form(Strategy.ONNX, size, len(parameters), f"{name('')}({given})", batch)
 
@@ -165,14 +164,14 @@ def _arguments(program: ir.Program) -> str:
 
 
 def _timings(cursor: Any, forms: Sequence[_Form], progress: Progress) -> list[Timing]:
-    """The medians of some rounds, after one that does not count: a session's first call loads what it runs."""
+    """The least of some rounds, after one that does not count: a session's first call loads what it runs."""
     queries: dict[str, list[float]] = {query: [] for form in forms for query in _queries(form)}
     for turn in range(ROUNDS + 1):
         progress(f"measuring {forms[0].strategy.value}: round {turn} of {ROUNDS}")
         for query, taken in queries.items():
             taken.append(timed(cursor, query).microseconds)
-    medians = {query: median(taken[1:]) for query, taken in queries.items()}
-    return [_timing(form, medians) for form in forms]
+    least = {query: min(taken[1:]) for query, taken in queries.items()}
+    return [_timing(form, least) for form in forms]
 
 
 def _queries(form: _Form) -> list[str]:
@@ -182,9 +181,9 @@ def _queries(form: _Form) -> list[str]:
     return [*found, *([form.batch] if form.batch else [])]
 
 
-def _timing(form: _Form, medians: dict[str, float]) -> Timing:
+def _timing(form: _Form, took: dict[str, float]) -> Timing:
     """What the form adds to the reading of its last column, for each row and before the first one."""
-    column_one, columns, one, many, *batch = [medians[query] for query in _queries(form)]
+    column_one, columns, one, many, *batch = [took[query] for query in _queries(form)]
     column = (columns - column_one) / (ROWS - 1)
     row = max(0.0, (many - one) / (form.rows - 1) - column)
     start = max(0.0, one - column_one - row)

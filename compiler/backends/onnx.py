@@ -11,6 +11,7 @@ A row is refused where a `Check` fails and where arithmetic overflows a double; 
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 
@@ -27,6 +28,8 @@ from .onnx_neighbors import neighbors
 from .onnx_subgraph import ml_opset, opset, subgraph
 from .onnx_trees import trees
 
+WORTH_A_SLICE = 4
+"""Columns that a piece of a tensor should have for it to be copied by an operator of its own."""
 OUTPUTS = "outputs"
 """The graph's one output: the columns of the program's outputs side by side."""
 
@@ -56,8 +59,9 @@ def _model(program: ir.Program) -> onnx.ModelProto:
     for position, (node, is_text) in enumerate(zip(program.nodes, program.text_nodes(), strict=True)):
         if is_text or isinstance(node, ir.Input):
             continue
-        block = _block(node.inputs, sources, writer)
-        tensor = EXPORTERS[type(node)](node, block, writer)
+        n_blocks = SIDE_BY_SIDE.get(type(node), 1)
+        blocks = [_block(refs, sources, writer) for refs in _parts(node.inputs, n_blocks)]
+        tensor = EXPORTERS[type(node)](node, *blocks, writer)
         sources.update((ir.Ref(position, column), (tensor, column, node.width)) for column in range(node.width))
     outputs = _block(tuple(ref for output in program.outputs for ref in output.columns), sources, writer)
     _finish(outputs, writer)
@@ -95,11 +99,26 @@ def _block(refs: ir.Block, sources: dict[ir.Ref, tuple[str, int, int]], writer: 
         else:
             runs.append((tensor, [column], width))
     parts = [
-        tensor if columns == list(range(width)) else writer.columns(tensor, columns) for tensor, columns, width in runs
+        tensor if stretch == list(range(width)) else writer.columns(tensor, stretch)
+        for tensor, columns, width in runs
+        for stretch in _stretches(columns)
     ]
     if not parts:
         return writer.columns(FEATURES, [])
     return parts[0] if len(parts) == 1 else writer.op("Concat", *parts, axis=1)
+
+
+def _parts(refs: ir.Block, n: int) -> list[ir.Block]:
+    """So many blocks of one width that stand side by side."""
+    width = len(refs) // n
+    return [refs[i * width : (i + 1) * width] for i in range(n)]
+
+
+def _stretches(columns: list[int]) -> list[list[int]]:
+    """The columns cut where the next one is not the next of the tensor, unless the pieces are short."""
+    cuts = [0, *(i for i in range(1, len(columns)) if columns[i] != columns[i - 1] + 1), len(columns)]
+    pieces = [columns[start:stop] for start, stop in itertools.pairwise(cuts)]
+    return pieces if len(pieces) * WORTH_A_SLICE <= len(columns) else [columns]
 
 
 def _finish(outputs: str, writer: GraphWriter) -> None:
@@ -151,19 +170,17 @@ def _is_missing(_node: ir.IsMissing, x: str, writer: GraphWriter) -> str:
     return writer.double(writer.op("IsNaN", x))
 
 
-def _select(node: ir.Select, x: str, writer: GraphWriter) -> str:
-    chosen, then, otherwise = writer.split(x, 3, node.width)
+def _select(_node: ir.Select, chosen: str, then: str, otherwise: str, writer: GraphWriter) -> str:
     # Nothing equals NaN, and a missing condition is none.
     is_zero = writer.op("Or", writer.op("Equal", chosen, writer.constant(0.0)), writer.op("IsNaN", chosen))
     return writer.op("Where", is_zero, otherwise, then)
 
 
-def _multiply(node: ir.Multiply, x: str, writer: GraphWriter) -> str:
-    return refuse_overflow(writer.op("Mul", *writer.split(x, 2, node.width)), writer)
+def _multiply(_node: ir.Multiply, x: str, y: str, writer: GraphWriter) -> str:
+    return refuse_overflow(writer.op("Mul", x, y), writer)
 
 
-def _divide(node: ir.Divide, x: str, writer: GraphWriter) -> str:
-    dividend, divisor = writer.split(x, 2, node.width)
+def _divide(node: ir.Divide, dividend: str, divisor: str, writer: GraphWriter) -> str:
     is_zero = writer.op("Equal", divisor, writer.constant(0.0))
     quotient = writer.op("Div", dividend, writer.op("Where", is_zero, writer.constant(1.0), divisor))
     return refuse_overflow(writer.op("Where", is_zero, writer.constant(node.at_zero), quotient), writer)
@@ -284,3 +301,6 @@ EXPORTERS: dict[type[ir.Node], Exporter] = {
     ir.Subgraph: subgraph,
 }
 """Every kind of node but Input, which is a column of `features`, and FillText: text is SQL's part."""
+
+SIDE_BY_SIDE: dict[type[ir.Node], int] = {ir.Multiply: 2, ir.Divide: 2, ir.Select: 3}
+"""The kinds whose exporters take several blocks: how many their inputs are made of."""

@@ -60,12 +60,11 @@ class GraphWriter:
         return replace(self, nodes=[], refused=[], prefix=f"{self.prefix}{len(self.nodes)}_")
 
     def columns(self, tensor: str, indices: list[int]) -> str:
-        """The chosen columns of a block."""
-        return self.op("Gather", tensor, self.constant(indices, np.int64), axis=1)
-
-    def split(self, tensor: str, parts: int, width: int) -> list[str]:
-        """Blocks of one width that stand side by side."""
-        return [self.columns(tensor, list(range(part * width, (part + 1) * width))) for part in range(parts)]
+        """The chosen columns of a block. Gather copies number by number, Slice the columns of a row at once."""
+        if not indices or indices != list(range(indices[0], indices[0] + len(indices))):
+            return self.op("Gather", tensor, self.constant(indices, np.int64), axis=1)
+        bounds = ([indices[0]], [indices[-1] + 1], [1])
+        return self.op("Slice", tensor, *(self.constant(bound, np.int64) for bound in bounds))
 
     def fill(self, values: npt.NDArray[np.float64]) -> str:
         """The same numbers in each row: (rows, len(values))."""
@@ -112,8 +111,8 @@ class GraphWriter:
         self.refused.append(self.any_true(condition))
 
 
-Exporter = Callable[[Any, str, GraphWriter], str]
-"""Takes a node, its input block and the writer; appends operators and gives the node's block."""
+Exporter = Callable[..., str]
+"""Takes a node, its input block (or blocks) and the writer; appends operators and gives the node's block."""
 
 
 def refuse_overflow(x: str, writer: GraphWriter) -> str:

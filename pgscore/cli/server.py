@@ -131,9 +131,12 @@ def calibrate(
         console.print(output.table(["microseconds for", "default", "measured"], cells))
         errors = ", ".join(f"{group} {error:.0%}" for group, error in found.errors.items())
         console.print(f"\nMedian error of the fit: {errors}")
+        if found.kept:
+            kept = ", ".join(found.kept)
+            console.print(f"Too far off, so the defaults stay: {kept}. Try again when the server has less to do.")
         console.print("Nothing is stored." if dry_run else "Stored; later deploys choose by it.")
 
-    data = {"costs": costs, "defaults": before, "errors": found.errors, "stored": not dry_run}
+    data = {"costs": costs, "defaults": before, "errors": found.errors, "kept": found.kept, "stored": not dry_run}
     return Reply(data, show)
 
 

@@ -51,6 +51,27 @@ def test_noise_makes_no_cost_negative() -> None:
         assert all(np.isfinite(error) for error in found.errors.values())
 
 
+def test_times_that_no_costs_explain_change_none() -> None:
+    """The larger a body, the sooner it is planned. The other costs are those of the times."""
+    of = timings(ODD)
+    inlined = sorted((t for t in of if t.strategy is Strategy.SQL), key=lambda t: t.size.characters)
+    others = [t for t in of if t.strategy is not Strategy.SQL]
+    found = fit([replace(t, start=1e6 / 10**place) for place, t in enumerate(inlined)] + others)
+    assert set(found.kept) == {"characters to plan", "planning"}
+    for name, cost in asdict(DEFAULTS).items():
+        if name.startswith("planning"):
+            assert getattr(found.costs, name) == cost, name
+    assert found.costs.inline_operation == pytest.approx(ODD.inline_operation, rel=0.01)
+
+
+def test_one_start_that_was_lost_in_noise_weighs_no_more_than_others() -> None:
+    of = timings(DEFAULTS)
+    lost = replace(of[0], start=0.0)
+    found = fit([lost, *of[1:]])
+    assert found.costs.planning_split == pytest.approx(DEFAULTS.planning_split, rel=0.05)
+    assert found.costs.planning_character == pytest.approx(DEFAULTS.planning_character, rel=0.3)
+
+
 def test_what_was_not_measured_keeps_its_default() -> None:
     found = fit([timing for timing in timings(ODD) if timing.strategy is not Strategy.ONNX])
     assert found.costs == replace(found.costs, onnx=DEFAULTS.onnx, onnx_call=DEFAULTS.onnx_call)

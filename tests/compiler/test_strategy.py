@@ -101,11 +101,11 @@ def test_nothing_available_is_an_error() -> None:
 
 def test_the_size_counts_splits_and_the_steps_of_a_row() -> None:
     trees = program([N, N], ir.Trees(inputs(2), programs.forest(), np.zeros(2)))
-    assert measure(trees) == Size(operations=0, splits=3, steps=2.5)
+    assert measure(trees) == Size(operations=0, splits=3, steps=2.5, inputs=2)
     linear = program(
         [N, N], ir.Affine(inputs(2), np.array([[1.0, 0.0], [2.0, 3.0]]), np.zeros(2)), ir.ArgMax(block(2, 2))
     )
-    assert measure(linear) == Size(operations=4, splits=0, steps=0)
+    assert measure(linear) == Size(operations=4, splits=0, steps=0, inputs=2)
 
 
 def test_what_no_result_reads_has_no_size() -> None:

@@ -20,7 +20,7 @@ from ..cli.conftest import pgscore
 from ..support.objects import objects
 from ..support.tiny import make_customers, opened, query, regressor, value
 
-ONNX = {"onnx_call", "onnx", "onnx_operation", "onnx_step"}
+ONNX = {name for name in asdict(DEFAULTS) if name.startswith("onnx")}
 
 
 def kept(connection: Any) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,7 +57,9 @@ def test_the_queries_are_those_of_each_use(connection: Any, monkeypatch: pytest.
     measure(connection, done)
     assert any('"m_v1"(r.*)' in text for text in asked)
     assert any('"m_v1_one"(r.*)' in text for text in asked)
-    assert any('"m_v1_outputs"(array_agg(s.f), 0)' in text for text in asked)
+    batches = [text for text in asked if '"m_v1_outputs"(array_agg(s.f), 0)' in text]
+    assert batches
+    assert all(one != other for one, other in itertools.pairwise(batches)), "the runtime keeps the last one's answers"
 
 
 def test_an_empty_table_and_a_recommender_have_no_times(connection: Any) -> None:

@@ -338,6 +338,27 @@ def test_a_large_forest_makes_a_compact_graph() -> None:
     assert len(backend.export(program)) < 3e6
 
 
+def test_columns_that_stand_together_are_copied_at_once() -> None:
+    """Gather copies number by number, and takes longer than what most graphs compute."""
+
+    def copies(inputs: ir.Block) -> list[str]:
+        total = ir.Affine(inputs, np.ones((1, len(inputs))), np.zeros(1))
+        graph = onnx.load_from_string(backend.export(over_numbers(12, all_of_them, total))).graph
+        return [node.op_type for node in graph.node if node.op_type in {"Gather", "Slice", "Concat"}]
+
+    all_of_them = ir.Check(tuple(Ref(index, 0) for index in range(12)), -9.0, 9.0)
+    refs = block(12, 12)
+    assert copies(refs) == []
+    assert copies(refs[2:9]) == ["Slice"]
+    assert copies(refs[7:] + refs[:5]) == ["Slice", "Slice", "Concat"]
+    assert copies(refs[::-1]) == ["Gather"]
+    assert copies(refs[::2]) == ["Gather"]
+    numbers = tuple(Ref(index, 0) for index in range(4))
+    squares = over_numbers(4, ir.Affine(numbers, np.eye(4), np.ones(4)), ir.Multiply(block(4, 4) * 2))
+    kinds = {node.op_type for node in onnx.load_from_string(backend.export(squares)).graph.node}
+    assert not kinds & {"Gather", "Slice", "Concat"}
+
+
 def test_a_very_deep_tree() -> None:
     """A chain: each split sends one row more to its leaf, the rest deeper."""
     depth = 3000

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from . import data, deploying, incremental, large, report
+from . import data, deploying, incremental, large, newest, report
 from .changes import incremental_share
 from .goals import LINEAR
 from .models import MODELS, fitted
@@ -24,6 +24,7 @@ QUICK = Effort(rows=10_000, rounds=1, repeats=20, query_seconds=0.3, job_seconds
 PARTS: dict[str, Callable[[Place, Effort], list[Table]]] = {
     "deploys": lambda place, _: [deploying.measured(place)],
     "incremental runs and writers": lambda _, effort: incremental.measured(effort.rows, effort.rounds),
+    "PostgreSQL 18": lambda _, effort: [newest.measured(effort)],
     "large models": lambda *_: [large.measured()],
 }
 """What is measured beside the models, each with tables of its own."""

@@ -68,7 +68,7 @@ class Report:
     def tables(self) -> list[Table]:
         """All there is: the goals and the figures first."""
         return [
-            Table("", GOALS, _goals(self.goals)),
+            Table("", GOALS, goal_rows(self.goals)),
             Table("", FIGURES, _figures(self)),
             *self.others,
             *(_scaling(line) for line in [*self.rows, *self.trees]),
@@ -139,7 +139,8 @@ def _figures(report: Report) -> list[list[object]]:
     ]
 
 
-def _goals(goals: Iterable[Outcome]) -> list[list[object]]:
+def goal_rows(goals: Iterable[Outcome]) -> list[list[object]]:
+    """The cells of GOALS."""
     return [
         [
             goal.what,

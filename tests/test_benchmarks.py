@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import deploying, scaling
+from benchmarks import deploying, newest, scaling
 from benchmarks.__main__ import run
 from benchmarks.cases import ours
 from benchmarks.data import store, synthetic
@@ -62,6 +62,17 @@ def test_without_plpython(installed18: str, tmp_path: Path) -> None:
     found = run(Place(installed18, tmp_path, False, "PostgreSQL 18"), TINY, ["logistic"], tmp_path)
     assert {f.case for f in found.figures} >= ALWAYS | {"pgscore sql", "pgscore sql, refresh"}
     assert "ONNX and joblib in PL/Python" in found.left_out[0]
+
+
+def test_the_newest_server() -> None:
+    table = newest.measured(TINY)
+    assert [row[:2] for row in table.rows if "orbital" not in str(row[0])] == [
+        ["bulk SQL, over the scan", "logistic"],
+        ["refresh, quicker than the best ETL", "logistic"],
+        ["bulk SQL, over the scan", "tree d8"],
+        ["refresh, quicker than the best ETL", "tree d8"],
+        ["one row, over reading it", "logistic"],
+    ]
 
 
 def test_deploys(installed18: str, tmp_path: Path) -> None:

@@ -107,6 +107,25 @@ def test_each_use_runs_in_its_own_way(connection: Any, make: Callable[[], Loaded
             assert found == expected.tolist(), text
 
 
+def test_each_use_of_a_version_for_some_rows(connection: Any) -> None:
+    """All are NULL for the others; a refresh and verify, too."""
+    model = mixed()
+    done = deployed(connection, model, where="plan = 'basic' AND tenure >= 2")
+    assert done.artifact.uses == {Use.QUERY: SQL, Use.REFRESH: ONNX, Use.ONE: ONNX}
+    inside = ((FRAME.plan == "basic") & (FRAME.tenure >= 2)).to_numpy()
+    assert 0 < inside.sum() < len(inside)
+    expected = np.where(inside, positive(model), np.nan)
+    create_job(connection, "daily", model="m", source="customers", keys=["id"], target="scores")
+    assert run_job(connection, "daily").refused == (~inside).sum()
+    for text in (
+        "SELECT score.m(c) FROM customers c ORDER BY id",
+        "SELECT score.m_one(c) FROM customers c ORDER BY id",
+        "SELECT score FROM scores ORDER BY id",
+    ):
+        np.testing.assert_allclose(np.array(answers(connection, text), float), expected, rtol=1e-12, err_msg=text)
+    assert verify(connection, "m").passed
+
+
 def test_the_gate_holds_each_of_them_against_the_model(connection: Any) -> None:
     report = deployed(connection, mixed()).report
     assert report.passed

@@ -56,7 +56,8 @@ def single_rows(
             connection.autocommit = True
             cursors[key] = stack.enter_context(connection.cursor())
             cursors[key].execute(f"PREPARE one_row (bigint) AS {statement}")
-        for rows in (range(-WARM_UP, 0), *(range(first, first + IN_TURN) for first in range(0, repeats, IN_TURN))):
+        turns = [range(first, min(first + IN_TURN, repeats)) for first in range(0, repeats, IN_TURN)]
+        for rows in (range(-WARM_UP, 0), *turns):
             for key, times in took.items():
                 for row in rows:
                     if sum(times) > SECONDS_OF_ROWS:

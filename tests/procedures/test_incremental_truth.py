@@ -30,7 +30,7 @@ from ..support.databases import copied, template
 from ..support.refreshing import fetch, fill, run
 from ..support.servers import Server
 
-TRANSACTIONS = int(os.environ.get("PGSCORE_WRITERS", "300"))
+TRANSACTIONS = int(os.environ.get("PGSCORE_WRITERS", "200"))
 ROWS = 40
 KEYS = st.integers(0, ROWS)
 VALUES = st.one_of(st.none(), st.integers(-3, 80))

@@ -27,7 +27,7 @@ from ..support.servers import Server
 from ..support.tiny import FRAME, NUMBERS, loaded, make_customers, opened, query, value
 from ..support.whole import assert_catalog_is_whole
 
-SECONDS = int(os.environ.get("PGSCORE_LOAD_SECONDS", "12"))
+SECONDS = int(os.environ.get("PGSCORE_LOAD_SECONDS", "8"))
 EVERY = 0.1
 """Seconds between two moves of each model."""
 

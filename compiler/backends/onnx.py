@@ -25,6 +25,7 @@ from .onnx_graph import FEATURES, ML_DOMAIN, Exporter, GraphWriter, refuse_overf
 from .onnx_kernels import kernel
 from .onnx_medians import weighted_median
 from .onnx_neighbors import neighbors
+from .onnx_shares import shared_votes, votes
 from .onnx_subgraph import ml_opset, opset, subgraph
 from .onnx_trees import trees
 
@@ -53,6 +54,7 @@ def export(program: ir.Program) -> bytes:
 def _model(program: ir.Program) -> onnx.ModelProto:
     writer = GraphWriter(opset=opset(program, OPSET))
     features = program.features()
+    of_shares = shared_votes(program)
     sources: dict[ir.Ref, tuple[str, int, int]] = {
         ref: (FEATURES, position, len(features)) for position, ref in enumerate(features)
     }
@@ -61,7 +63,8 @@ def _model(program: ir.Program) -> onnx.ModelProto:
             continue
         n_blocks = SIDE_BY_SIDE.get(type(node), 1)
         blocks = [_block(refs, sources, writer) for refs in _parts(node.inputs, n_blocks)]
-        tensor = EXPORTERS[type(node)](node, *blocks, writer)
+        exporter: Exporter = _votes if position in of_shares else EXPORTERS[type(node)]
+        tensor = exporter(node, *blocks, writer)
         sources.update((ir.Ref(position, column), (tensor, column, node.width)) for column in range(node.width))
     outputs = _block(tuple(ref for output in program.outputs for ref in output.columns), sources, writer)
     _finish(outputs, writer)
@@ -268,6 +271,10 @@ def _step(node: ir.Step, x: str, writer: GraphWriter) -> str:
 
 def _trees(node: ir.Trees, x: str, writer: GraphWriter) -> str:
     return refuse_overflow(trees(node, x, writer), writer)
+
+
+def _votes(node: ir.Trees, x: str, writer: GraphWriter) -> str:
+    return refuse_overflow(votes(node, x, writer), writer)
 
 
 EXPORTERS: dict[type[ir.Node], Exporter] = {

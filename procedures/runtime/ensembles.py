@@ -13,7 +13,7 @@ import numpy as np
 from .interrupts import check_interrupts
 from .libraries import ScoringError
 from .operators import ML
-from .reader import Node, Tensor
+from .reader import Attribute, Node, Tensor
 
 MAX_LEVELS = 2000
 """At between 10,000 and 50,000 levels onnxruntime overflows the stack."""
@@ -34,6 +34,20 @@ def check(node: Node) -> None:
         _check_new(node)
     else:
         _check_old(node, b"class" if node.name == b"TreeEnsembleClassifier" else b"target")
+
+
+def differ_in_weights(one: Node, other: Node) -> bool:
+    """Whether two operators TreeEnsemble are the same but for what their leaves add: a row costs the same in both."""
+    return one.attributes.keys() == other.attributes.keys() and all(
+        name == b"leaf_weights" or _equal(attribute, other.attributes[name])
+        for name, attribute in one.attributes.items()
+    )
+
+
+def _equal(one: Attribute, other: Attribute) -> bool:
+    if one.tensor and other.tensor:
+        return one.tensor.raw is not None and one.tensor.raw == other.tensor.raw
+    return one.tensor is other.tensor and one.number == other.number and np.array_equal(one.whole(), other.whole())
 
 
 def _check_new(node: Node) -> None:

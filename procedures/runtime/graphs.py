@@ -34,7 +34,7 @@ _SIZES: dict[bytes, tuple[int, ...]] = {
 def check(content: bytes, onnxruntime: tuple[int, ...]) -> bool:
     """Raises ScoringError for a graph that may not run in this version of onnxruntime.
 
-    Gives whether its work is steady: the same for any rows of the same number, so that one run tells of later ones.
+    Gives whether its work is steady: one run tells of later ones with as many rows, which take at most twice as long.
     """
     graph = reader.Reader(content).model()
     todo = [graph]
@@ -77,13 +77,25 @@ def _check_bodies(node: reader.Node) -> None:
 
 
 def _steady(graph: reader.Graph, around: set[bytes]) -> set[bytes] | None:
-    """The tensors that are the same for any rows of the same number, in a graph whose work is; None in another.
+    """The tensors that are the same for any rows of the same number, in a graph whose work is, or at most doubles; None
+    in another.
 
     `around` holds those of the graphs around it, and of its own inputs.
     """
     known = around | {b""} | set(graph.constants)
+    some_rows: set[bytes] = set()
+    ensembles_of_all: list[reader.Node] = []
     for node in graph.nodes:
         inputs = node.inputs
+        if _of_some_rows(node, some_rows, ensembles_of_all):
+            some_rows.update(node.outputs)
+            known.difference_update(node.outputs)
+            continue
+        if node.name == b"TreeEnsemble":
+            ensembles_of_all.append(node)
+        back = node.name == b"ScatterND" and inputs[0] not in some_rows
+        if some_rows and (node.graphs() or not (back or some_rows.isdisjoint(inputs))):
+            return None
         sizes = _SIZES.get(node.name, (1,) if node.name.startswith(b"Reduce") else ())
         if not known.issuperset(inputs[place] for place in sizes if place < len(inputs)):
             return None
@@ -93,7 +105,18 @@ def _steady(graph: reader.Graph, around: set[bytes]) -> set[bytes] | None:
             known.update(node.outputs)
         else:
             known.difference_update(node.outputs)
-    return known
+    return known if some_rows.isdisjoint(graph.outputs) else None
+
+
+def _of_some_rows(node: reader.Node, some_rows: set[bytes], ensembles_of_all: list[reader.Node]) -> bool:
+    """Whether the node works on some of the rows, and no more than another does on all: it chooses them, moves them
+    about, or sends them through trees that all rows go through. At most, that doubles the whole work.
+    """
+    if node.name in (b"Compress", b"NonZero"):
+        return some_rows.isdisjoint(node.inputs)
+    if node.name == b"TreeEnsemble" and some_rows.issuperset(node.inputs):
+        return any(ensembles.differ_in_weights(node, other) for other in ensembles_of_all)
+    return node.name == b"Transpose" and some_rows.issuperset(node.inputs)
 
 
 def _steady_body(node: reader.Node, body: reader.Graph, known: set[bytes]) -> bool:

@@ -16,7 +16,8 @@ CREATE TABLE IF NOT EXISTS pgscore.builds (
     rows_before  bigint NOT NULL,
     rows_built   bigint NOT NULL,
     rejected     jsonb,
-    is_open      boolean NOT NULL DEFAULT false
+    is_open      boolean NOT NULL DEFAULT false,
+    segments     jsonb
 );
 COMMENT ON TABLE pgscore.builds IS
     'Tables that runs have built beside their target and not swapped in yet; of a run that was killed, until the next one';
@@ -35,6 +36,7 @@ COMMENT ON COLUMN pgscore.builds.rows_built IS 'Rows of the table';
 COMMENT ON COLUMN pgscore.builds.rejected IS 'The keys without a score, and why: of rejected_now';
 COMMENT ON COLUMN pgscore.builds.is_open IS
     'Whether several connections are writing it (33_parallel.sql): it is not to be swapped in yet, and its numbers of rows are not known';
+COMMENT ON COLUMN pgscore.builds.segments IS 'Of a clusterer, the sizes of its segments: of count_segments';
 
 CREATE OR REPLACE FUNCTION pgscore.record_build(job text, build pgscore.builds)
 RETURNS void
@@ -46,7 +48,7 @@ AS $function$
            build.indexes, build.because,
            (SELECT max(r.run_id) FROM pgscore.runs AS r WHERE r.job_id = j.job_id AND r.state = 'done'),
            build.started_at, build.version, build.rows_scored, build.rows_refused, build.rows_before, build.rows_built,
-           build.rejected, build.is_open
+           build.rejected, build.is_open, build.segments
     FROM pgscore.job_of(record_build.job) AS j
 $function$;
 COMMENT ON FUNCTION pgscore.record_build(text, pgscore.builds) IS
@@ -59,7 +61,7 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
     -- Whoever runs the job drops the table: no more is believed of it than that it is the job owner's own.
     SELECT b.job_id, format('%I.%I', n.nspname, c.relname), b.names, b.indexes, b.because, b.after_run, b.started_at, b.version,
-           b.rows_scored, b.rows_refused, b.rows_before, b.rows_built, b.rejected, b.is_open
+           b.rows_scored, b.rows_refused, b.rows_before, b.rows_built, b.rejected, b.is_open, b.segments
     FROM pgscore.job_of(build_of.job) AS mine
     JOIN pgscore.jobs AS j USING (job_id)
     JOIN pgscore.builds AS b USING (job_id)

@@ -242,7 +242,7 @@ BEGIN
     END IF;
     -- Sizes are of all rows.
     IF called.kind = 'clusterer' AND NOT is_partial THEN
-        segments := pgscore.count_segments(target, it.key_columns, score, by_version);
+        segments := pgscore.count_segments(target, it.key_columns, 'pg_temp.pgscore_scored', score, by_version);
     END IF;
 
     SELECT w.* INTO STRICT rows_inserted, rows_updated, rows_deleted

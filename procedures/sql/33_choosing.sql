@@ -218,7 +218,6 @@ BEGIN
         WHEN pgscore.is_incremental(job) THEN 'the job is incremental'
         WHEN comparing THEN 'a challenger is compared'
         WHEN keeps_vanished THEN 'keys that have vanished are kept'
-        WHEN called.kind = 'clusterer' THEN 'segments are counted'
         WHEN (SELECT c.relowner <> pgscore.owner_of(job) FROM pg_class AS c WHERE c.oid = target)
             THEN format('%s belongs to another role than the job', target)
         ELSE coalesce(pgscore.swap_hindrance(target, key_columns, names), CASE asked WHEN 'difference' THEN 'pgscore.writes' END)

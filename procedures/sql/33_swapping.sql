@@ -88,6 +88,9 @@ DECLARE
     k text;
     keys text;
 BEGIN
+    SELECT string_agg('k' || u.n, ', ' ORDER BY u.n), string_agg(format('b.%I AS k%s', u.name, u.n), ', ' ORDER BY u.n)
+    INTO k, keys
+    FROM unnest(key_columns) WITH ORDINALITY AS u (name, n);
     build.indexes := pgscore.indexes_of(target);
     EXECUTE (
         SELECT format('ALTER TABLE %s %s', build.relation, string_agg(format('ALTER COLUMN %I SET NOT NULL', a.attname), ', '))
@@ -114,9 +117,6 @@ BEGIN
     IF build.rows_scored IS NULL THEN
         build.rows_scored := build.rows_built;
         EXECUTE format('SELECT count(*) FROM %s AS s WHERE s.score IS NULL', build.relation) INTO build.rows_refused;
-        SELECT string_agg('k' || u.n, ', ' ORDER BY u.n), string_agg(format('b.%I AS k%s', u.name, u.n), ', ' ORDER BY u.n)
-        INTO k, keys
-        FROM unnest(key_columns) WITH ORDINALITY AS u (name, n);
         build.rejected := pgscore.rejected_now(
             job, source, key_columns, called,
             CASE
@@ -128,6 +128,10 @@ BEGIN
             's.score', false, build.rows_refused);
     END IF;
     EXECUTE format('ANALYZE %s', build.relation);
+    IF called.kind = 'clusterer' THEN
+        build.segments := pgscore.count_segments(
+            target, key_columns, format('(SELECT %s, b.score FROM %s AS b)', keys, build.relation), 's.score', build.version::text);
+    END IF;
     EXECUTE format('COMMENT ON TABLE %s IS %L', build.relation, format('The rows of %s', target));
     EXECUTE (
         SELECT format('ALTER TABLE %s OWNER TO %I', build.relation, r.rolname)
@@ -291,6 +295,9 @@ BEGIN
         job, build.started_at, version, rows_scored, rows_inserted, rows_updated, rows_deleted, rows_refused);
     IF build.rejected IS NOT NULL THEN
         PERFORM pgscore.record_rejected(job, run_id, build.rejected);
+    END IF;
+    IF build.segments IS NOT NULL THEN
+        PERFORM pgscore.record_segments(job, run_id, build.segments);
     END IF;
     PERFORM pgscore.record_writing(
         job, run_id, CASE WHEN hindrance IS NULL THEN 'swap' ELSE 'difference' END, coalesce(hindrance, build.because));

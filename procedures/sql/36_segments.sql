@@ -23,7 +23,7 @@ COMMENT ON COLUMN pgscore.segments.stayed IS 'Those that the same version had pu
 COMMENT ON COLUMN pgscore.segments.moved_in IS
     'Those that the same version had put into another one; the others are new, or were of another version';
 
-CREATE OR REPLACE FUNCTION pgscore.count_segments(target regclass, key_columns text[], score text, by_version text)
+CREATE OR REPLACE FUNCTION pgscore.count_segments(target regclass, key_columns text[], scored text, score text, by_version text)
 RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -40,7 +40,7 @@ BEGIN
                 count(*) AS rows,
                 count(*) FILTER (WHERE t.score = %1$s) AS stayed,
                 count(*) FILTER (WHERE t.score <> %1$s) AS moved_in
-            FROM pg_temp.pgscore_scored AS s
+            FROM %5$s AS s
             LEFT JOIN %2$s AS t ON %3$s AND t.model_version = %4$s
             WHERE %1$s IS NOT NULL
             GROUP BY 1
@@ -48,13 +48,14 @@ BEGIN
         $counts$, score, target,
         (SELECT string_agg(format('t.%I = s.k%s', k.name, k.n), ' AND ' ORDER BY k.n)
          FROM unnest(key_columns) WITH ORDINALITY AS k (name, n)),
-        by_version)
+        by_version, scored)
     INTO counts;
     RETURN coalesce(counts, '[]');
 END
 $function$;
-COMMENT ON FUNCTION pgscore.count_segments(regclass, text[], text, text) IS
-    'The rows of pgscore.segments for what is scored and not yet written. Part of refresh';
+COMMENT ON FUNCTION pgscore.count_segments(regclass, text[], text, text, text) IS
+    'The rows of pgscore.segments for what is scored and not yet written. scored is the relation of k1, k2, … and what score and '
+    'by_version, SQL of what is written of its row s, read. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.record_segments(job text, run_id bigint, segments jsonb)
 RETURNS void

@@ -332,7 +332,7 @@ def test_nobody_has_a_superuser_drop_what_is_not_theirs(connection: Any, analyst
         "CREATE TABLE precious AS SELECT 1 AS one; CREATE TABLE lab.mine ();"
         "ALTER TABLE lab.mine OWNER TO refresh_analyst",
     )
-    row = "ROW(0, '{}', '{{}}', '{{}}', '', 0, now(), 1, 0, 0, 0, 0, NULL, false)::pgscore.builds"
+    row = "ROW(0, '{}', '{{}}', '{{}}', '', 0, now(), 1, 0, 0, 0, 0, NULL, false, NULL)::pgscore.builds"
     record = f"SELECT pgscore.record_build('daily', {row})"
     with pytest.raises(psycopg2.Error, match="not a valid identifier"):
         run(analyst, record.format("lab.mine; DROP TABLE public.precious"))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
+from typing import Self
 
 import psycopg2
 from psycopg2.extensions import make_dsn
@@ -29,10 +30,11 @@ def run_in_parallel(
     """
     with _alone(connection, job):
         try:
-            with transaction(connection) as cursor, pinned(cursor):
-                cursor.execute("SELECT pgscore.begin_parts(%s)", [job])
-                (built,) = cursor.fetchone()
-            rows = _score(connection, job, jobs, progress)
+            with _Workers(connection, job, jobs, progress) as workers:
+                with transaction(connection) as cursor, pinned(cursor):
+                    cursor.execute("SELECT pgscore.begin_parts(%s)", [job])
+                    (built,) = cursor.fetchone()
+                rows = _score(connection, job, workers)
             progress(f"writing {job}")
             done = None
             with transaction(connection) as cursor:
@@ -69,7 +71,7 @@ def _alone(connection: Connection, job: str) -> Iterator[None]:
             cursor.execute(f"SELECT pg_advisory_unlock({key}", [job])
 
 
-def _score(connection: Connection, job: str, jobs: int, progress: Callable[[str], None]) -> int:
+def _score(connection: Connection, job: str, workers: _Workers) -> int:
     """Scores all parts; how many rows they have."""
     with transaction(connection) as cursor:
         # The snapshot lasts as long as this transaction, which does nothing meanwhile.
@@ -78,44 +80,54 @@ def _score(connection: Connection, job: str, jobs: int, progress: Callable[[str]
         with pinned(cursor):
             cursor.execute("SELECT pg_export_snapshot()")
             (snapshot,) = cursor.fetchone()
-            cursor.execute("SELECT pgscore.parts_of(%s, %s)", [job, jobs * PARTS])
+            cursor.execute("SELECT pgscore.parts_of(%s, %s)", [job, workers.n * PARTS])
             conditions = [condition for (condition,) in cursor.fetchall()]
-        return _Workers(connection, job, snapshot, conditions, progress).run(jobs)
+        return workers.score(snapshot, conditions)
 
 
 class _Workers:
-    """Connections that take part after part until none is left; the first that fails ends the others."""
+    """Connections that take part after part until none is left; the first that fails ends the others.
 
-    def __init__(
-        self, connection: Connection, job: str, snapshot: str, conditions: list[str], progress: Callable[[str], None]
-    ) -> None:
+    They open, and load the model's graph, while the run begins.
+    """
+
+    def __init__(self, connection: Connection, job: str, n: int, progress: Callable[[str], None]) -> None:
         self.address = make_dsn(**connection.get_dsn_parameters(), password=connection.info.password or None)
         self.job = job
-        self.snapshot = snapshot
-        self.total = len(conditions)
+        self.n = n
         self.progress = progress
+        self.snapshot = ""
+        self.total = 0
         self.parts: SimpleQueue[tuple[int, str]] = SimpleQueue()
+        self.connections: list[Connection] = []
+        self.begun, self.stopped = threading.Event(), threading.Event()
+        self.threads = ThreadPoolExecutor(n)
+        self.working: list[Future[int]] = []
+
+    def __enter__(self) -> Self:
+        self.working = [self.threads.submit(self._work) for _ in range(self.n)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Also where the user interrupts, or the run did not begin.
+        if not all(one.done() for one in self.working):
+            self._stop()
+        self.threads.shutdown()
+
+    def score(self, snapshot: str, conditions: list[str]) -> int:
+        """How many rows they scored. Raises what the first failed with."""
+        self.snapshot, self.total = snapshot, len(conditions)
         for part in enumerate(conditions, start=1):
             self.parts.put(part)
-        self.connections: list[Connection] = []
-        self.stopped = threading.Event()
-
-    def run(self, jobs: int) -> int:
-        """How many rows they scored. Raises what the first failed with."""
-        with ThreadPoolExecutor(jobs) as threads:
-            working = [threads.submit(self._work) for _ in range(jobs)]
-            try:
-                done, _ = wait(working, return_when=FIRST_EXCEPTION)
-                for one in done:
-                    one.result()
-                return sum(one.result() for one in working)
-            finally:
-                # Also where the user interrupts.
-                if not all(one.done() for one in working):
-                    self._stop()
+        self.begun.set()
+        done, _ = wait(self.working, return_when=FIRST_EXCEPTION)
+        for one in done:
+            one.result()
+        return sum(one.result() for one in self.working)
 
     def _stop(self) -> None:
         self.stopped.set()
+        self.begun.set()
         for connection in list(self.connections):
             with suppress(psycopg2.Error):
                 connection.cancel()
@@ -126,6 +138,12 @@ class _Workers:
         self.connections.append(connection)
         rows = 0
         try:
+            with transaction(connection) as cursor, pinned(cursor):
+                cursor.execute(
+                    "SELECT pgscore.warm_up(format('%%s@%%s', j.model, j.alias)) FROM pgscore.job_of(%s) AS j",
+                    [self.job],
+                )
+            self.begun.wait()
             while not self.stopped.is_set():
                 try:
                     number, condition = self.parts.get_nowait()

@@ -198,7 +198,7 @@ BEGIN
         build.started_at := started;
         build.version := version;
         IF in_chunks = 'begin' AND form.top IS NULL THEN
-            PERFORM pgscore.begin_build(job, target, build);
+            PERFORM pgscore.begin_build(job, source, target, it.key_columns, build);
         ELSIF chunks_begun IS NULL AND form.top IS NULL THEN
             BEGIN
                 -- Without a second copy.

@@ -40,11 +40,15 @@ COMMENT ON FUNCTION pgscore.begin_parts(text) IS
     'Begins a full run that several connections score: forgets what another has scored, and makes the table that they write. '
     'Gives whether that one is to be swapped in. Part of `pgscore refresh run --jobs`';
 
-CREATE OR REPLACE FUNCTION pgscore.begin_build(job text, target regclass, build pgscore.builds)
+CREATE OR REPLACE FUNCTION pgscore.begin_build(
+    job text, source regclass, target regclass, key_columns text[], build pgscore.builds
+)
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $function$
+DECLARE
+    required text;
 BEGIN
     build.relation := pgscore.free_part(target::text);
     PERFORM pgscore.create_build(
@@ -55,11 +59,21 @@ BEGIN
                 target, build.names, ARRAY(SELECT format('s.%I', c.name) FROM unnest(build.names) WITH ORDINALITY AS c (name, n) ORDER BY c.n),
                 's.scored_at'),
             target));
+    -- An empty table needs no look at its rows. Key columns only where they cannot fail: the error would quote the row.
+    SELECT string_agg(format('ALTER COLUMN %I SET NOT NULL', a.attname), ', ') INTO required
+    FROM pg_attribute AS a
+    WHERE a.attrelid = target AND a.attnotnull AND (
+        a.attname IN ('model_version', 'scored_at')
+        OR a.attname = ANY (key_columns) AND NOT EXISTS (
+            SELECT FROM pg_attribute AS k WHERE k.attrelid = source AND k.attname = ANY (key_columns) AND NOT k.attnotnull));
+    IF required IS NOT NULL THEN
+        EXECUTE format('ALTER TABLE %s %s', build.relation, required);
+    END IF;
     SELECT '{}', 0, 0, 0, true INTO build.indexes, build.rows_scored, build.rows_refused, build.rows_built, build.is_open;
     PERFORM pgscore.record_build(job, build);
 END
 $function$;
-COMMENT ON FUNCTION pgscore.begin_build(text, regclass, pgscore.builds) IS
+COMMENT ON FUNCTION pgscore.begin_build(text, regclass, regclass, text[], pgscore.builds) IS
     'Makes the table that several connections write, without a row, and writes it down. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.insert_built(target regclass, n_keys integer, places text[], scored text, build pgscore.builds)

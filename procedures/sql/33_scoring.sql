@@ -130,8 +130,7 @@ DECLARE
     graphs text[] := '{}';
     calls text[] := '{}';
     columns text;
-    names text;
-    definitions text;
+    fields text;
     parts bigint[];
     rows double precision;
     pages bigint;
@@ -202,36 +201,38 @@ BEGIN
     INTO pages, step
     FROM unnest(parts) AS p;
     SELECT
-        string_agg(format('b.%I', a.attname), ', ' ORDER BY a.attnum),
-        string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum),
-        string_agg(
-            format('%I %s%s', a.attname, format_type(a.atttypid, a.atttypmod),
-                   CASE WHEN a.attcollation <> 0 THEN format(' COLLATE %s', a.attcollation::regcollation) END),
-            ', ' ORDER BY a.attnum)
-    INTO columns, names, definitions
+        string_agg(CASE WHEN f.is_input THEN 'NULL' ELSE format('b.%I', a.attname) END, ', ' ORDER BY a.attnum),
+        string_agg(format('(u.staged).%I', a.attname), ', ' ORDER BY a.attnum) FILTER (WHERE NOT f.is_input)
+    INTO columns, fields
     FROM pg_attribute AS a
-    WHERE a.attrelid = 'pg_temp.pgscore_staged'::regclass AND a.attnum > 0
-      AND a.attname <> ALL (SELECT g || '_features' FROM unnest(graphs) AS g);
+    CROSS JOIN LATERAL (SELECT a.attname IN (SELECT g || '_features' FROM unnest(graphs) AS g)) AS f (is_input)
+    WHERE a.attrelid = 'pg_temp.pgscore_staged'::regclass AND a.attnum > 0;
     -- One statement, so one snapshot, in which the last range has no end: pages may have been added since they were counted.
     -- Aggregates over the same rows take them in the same order: rows and answers need no join, which would cost as much as
-    -- a small graph.
+    -- a small graph. In a list of columns, unnest gives them one by one; in FROM it would store them all.
     RETURN format(
         $batches$
         SELECT %1$s
         FROM (
-            SELECT format('(%%s,0)', g)::tid AS first,
-                   CASE WHEN g + %2$s < %3$s THEN format('(%%s,0)', g + %2$s) ELSE '(4294967295,0)' END::tid AS behind
-            FROM generate_series(0::bigint, greatest(%3$s - 1, 0), %2$s) AS g
-        ) AS p
-        CROSS JOIN LATERAL (
-            SELECT array_agg(ROW(%4$s)) AS staged, %5$s
-            FROM (%6$s) AS b
-            HAVING count(*) > 0
-        ) AS sent
-        CROSS JOIN LATERAL ROWS FROM (unnest(sent.staged) AS (%7$s), %8$s) AS s (%9$s, %10$s)
+            SELECT %2$s, %3$s
+            FROM (
+                SELECT unnest(sent.staged) AS staged, %4$s
+                FROM (
+                    SELECT format('(%%s,0)', g)::tid AS first,
+                           CASE WHEN g + %5$s < %6$s THEN format('(%%s,0)', g + %5$s) ELSE '(4294967295,0)' END::tid AS behind
+                    FROM generate_series(0::bigint, greatest(%6$s - 1, 0), %5$s) AS g
+                ) AS p
+                CROSS JOIN LATERAL (
+                    SELECT array_agg(ROW(%7$s)::pg_temp.pgscore_staged) AS staged, %8$s
+                    FROM (%9$s) AS b
+                    HAVING count(*) > 0
+                ) AS sent
+            ) AS u
+        ) AS s
         $batches$,
-        array_to_string(answers, ', '), step, pages, columns, array_to_string(calls, ', '), read, definitions,
-        (SELECT string_agg(format('unnest(sent.%I)', g), ', ') FROM unnest(graphs) AS g), names, array_to_string(graphs, ', '));
+        array_to_string(answers, ', '), fields, (SELECT string_agg('u.' || g, ', ') FROM unnest(graphs) AS g),
+        (SELECT string_agg(format('unnest(sent.%1$I) AS %1$I', g), ', ') FROM unnest(graphs) AS g),
+        step, pages, columns, array_to_string(calls, ', '), read);
 END
 $function$;
 COMMENT ON FUNCTION pgscore.scored_query(regclass, text[], record, record, text[], text, text) IS

@@ -92,12 +92,12 @@ BEGIN
     INTO k, keys
     FROM unnest(key_columns) WITH ORDINALITY AS u (name, n);
     build.indexes := pgscore.indexes_of(target);
-    EXECUTE (
-        SELECT format('ALTER TABLE %s %s', build.relation, string_agg(format('ALTER COLUMN %I SET NOT NULL', a.attname), ', '))
-        FROM pg_attribute AS a
-        WHERE a.attrelid = target AND a.attnum > 0 AND a.attnotnull AND a.attname <> ALL (key_columns)
-        HAVING count(*) > 0);
-    PERFORM pgscore.key_scored(job, source, key_columns, build.relation, key_columns);
+    PERFORM pgscore.key_scored(
+        job, source, key_columns, build.relation, key_columns,
+        ARRAY(
+            SELECT a.attname::text
+            FROM pg_attribute AS a
+            WHERE a.attrelid = target AND a.attnum > 0 AND a.attnotnull AND a.attname <> ALL (key_columns)));
     FOR index IN
         SELECT i.indexrelid, c.oid AS constraint_oid
         FROM pg_index AS i

@@ -5,18 +5,27 @@
 -- All of it runs as the caller of refresh.
 
 CREATE OR REPLACE FUNCTION pgscore.key_scored(
-    job text, source regclass, key_columns text[], scored text DEFAULT 'pg_temp.pgscore_scored', columns text[] DEFAULT NULL
+    job text, source regclass, key_columns text[], scored text DEFAULT 'pg_temp.pgscore_scored', columns text[] DEFAULT NULL,
+    required text[] DEFAULT '{}'
 )
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $function$
+DECLARE
+    without_value name;
 BEGIN
+    -- One statement, which looks at all rows once.
     EXECUTE format(
-        'ALTER TABLE %s ADD PRIMARY KEY (%s)', scored,
+        'ALTER TABLE %s %sADD PRIMARY KEY (%s)', scored,
+        (SELECT string_agg(format('ALTER COLUMN %I SET NOT NULL, ', r), '') FROM unnest(required) AS r),
         (SELECT string_agg(coalesce(quote_ident(columns[n]), 'k' || n), ', ' ORDER BY n)
          FROM generate_series(1, cardinality(key_columns)) AS n));
 EXCEPTION WHEN unique_violation OR not_null_violation THEN
+    GET STACKED DIAGNOSTICS without_value = COLUMN_NAME;
+    IF without_value = ANY (required) THEN
+        RAISE;
+    END IF;
     RAISE EXCEPTION USING
         ERRCODE = 'PS002',
         MESSAGE = format('the key (%s) of %s %s',
@@ -25,8 +34,9 @@ EXCEPTION WHEN unique_violation OR not_null_violation THEN
         HINT = format('refresh job %s needs columns that identify a row', job);
 END
 $function$;
-COMMENT ON FUNCTION pgscore.key_scored(text, regclass, text[], text, text[]) IS
-    'Gives the table of what is scored its primary key, k1, k2, … or columns; raises where the key columns of the source are none. Part of refresh';
+COMMENT ON FUNCTION pgscore.key_scored(text, regclass, text[], text, text[], text[]) IS
+    'Gives the table of what is scored its primary key, k1, k2, … or columns, and makes the columns required NOT NULL; raises '
+    'where the key columns of the source are none. Part of refresh';
 
 CREATE OR REPLACE FUNCTION pgscore.write_difference(
     target regclass, n_keys integer, names text[], written text[], is_partial boolean, keeps_vanished boolean,

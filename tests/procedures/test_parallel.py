@@ -208,6 +208,10 @@ def test_keys_that_are_none_and_empty_tables(connection18: Any) -> None:
     with pytest.raises(RefusedError, match="not unique"):
         run_job(connection18, "daily", jobs=2)
     assert fetch(connection18, LEFT) == [(0, 0, 0)]
+    run(connection18, "CREATE VIEW w AS SELECT nullif(id, 5) AS id, tenure, charge, plan FROM customers")
+    create_job(connection18, "none", model="churn", source="w", keys=["id"], target="none")
+    with pytest.raises(RefusedError, match=r"the key \(id\) of public.w is NULL in some rows"):
+        run_job(connection18, "none", jobs=2)
     run(connection18, "TRUNCATE customers")
     create_job(connection18, "empty", model="churn", source="customers", keys=["id"], target="nothing")
     assert counts(run_job(connection18, "empty", jobs=2)) == (0, 0, 0, 0)

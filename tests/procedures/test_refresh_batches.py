@@ -88,19 +88,21 @@ def test_every_row_has_the_models_own_answer(connection15: Any, runtime_folder: 
 
 
 def test_a_table_is_read_in_stretches(connection15: Any, runtime_folder: Path) -> None:
-    """By its pages, and not as a whole for each batch; nor is it copied."""
+    """By its pages, and not as a whole for each batch; nor is it copied: the staging table gives its type alone."""
     many(connection15, runtime_folder, "no figures about it")
     run(connection15, "ANALYZE source")
-    query = fetch(
-        connection15,
-        """
-        SELECT pgscore.scored_query('source', '{id}', v)
-        FROM pgscore.version_to_run('graph', 'live') AS v
-        """,
-    )[0][0]
-    plan = "\n".join(line for (line,) in fetch(connection15, f"EXPLAIN (ANALYZE, TIMING off) {query}"))
+    with connection15, connection15.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT pgscore.scored_query('source', '{id}', v)
+            FROM pgscore.version_to_run('graph', 'live') AS v
+            """
+        )
+        ((query,),) = cursor.fetchall()
+        cursor.execute(f"EXPLAIN (ANALYZE, TIMING off) {query}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
     assert "Tid Range Scan on source r" in plan
-    assert "pgscore_staged" not in query
+    assert "FROM pg_temp.pgscore_staged" not in query
 
 
 @pytest.mark.parametrize("model", [churn_model, tier_model])

@@ -197,6 +197,27 @@ def test_a_table_of_the_users_gets_the_difference_and_can_be_turned_into_one_tha
     truth(connection, 2)
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_is_required_of_the_target_is_required_of_the_rows_that_are_swapped_in(
+    connection: Any, jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGOPTIONS", "-c pgscore.writes=swap")
+    run(connection, "SET pgscore.writes = 'swap'; UPDATE customers SET plan = coalesce(plan, 'none')")
+    churn_job(connection, carry=["plan"])
+    run_job(connection, "daily")
+    run(connection, "ALTER TABLE scores ALTER plan SET NOT NULL")
+    assert run_job(connection, "daily", jobs=jobs).written == "swap"
+    required = """
+        SELECT attname FROM pg_attribute JOIN pg_inherits ON inhrelid = attrelid
+        WHERE inhparent = 'scores'::regclass AND attnotnull AND attnum > 0 ORDER BY attname
+    """
+    assert fetch(connection, required) == [("id",), ("model_version",), ("plan",), ("scored_at",)]
+    run(connection, "UPDATE customers SET plan = NULL WHERE id = 7")
+    with pytest.raises(PgscoreError, match=r'"plan" of relation "scores_.*" contains null values'):
+        run_job(connection, "daily", jobs=jobs)
+    truth(connection)
+
+
 # The choice.
 
 

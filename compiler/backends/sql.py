@@ -10,7 +10,7 @@ Text holds a `Template` hole for each parameter. The backend never imports sciki
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -164,14 +164,20 @@ def _guarded_source(program: ir.Program, facts: Facts, ref: Ref) -> Ref | None:
 
 
 def _input_guards(scope: Scope) -> list[str]:
-    """The conditions on the parameters themselves, merged into one for each parameter."""
+    """The conditions on the parameters themselves, merged into one for each of them, or for several with one limit."""
     found = []
+    limited: dict[float, list[Value]] = {}
     for position, node in enumerate(scope.program.nodes):
         guard = scope.facts.inputs.get(Ref(position, 0))
         if guard and isinstance(node, ir.Input):
             fact = input_fact(scope.program, node.index, scope.parameters)
-            found += _guard(argument(node.index, scope.parameters[node.index].type, fact), fact, guard)
-    return found
+            value = argument(node.index, scope.parameters[node.index].type, fact)
+            is_double = value.kind is Kind.FLOAT and value.missing
+            if is_double and guard.missing and guard.low == -guard.high < fact.high:
+                limited.setdefault(guard.high, []).append(value)
+            else:
+                found += _guard(value, fact, guard)
+    return [*(_limited(values, limit) for limit, values in limited.items()), *found]
 
 
 def _guard(value: Value, fact: Fact, guard: Guard) -> list[str]:
@@ -194,8 +200,8 @@ def _guard(value: Value, fact: Fact, guard: Guard) -> list[str]:
         inside = f"{value.operand} BETWEEN {math.ceil(guard.low)} AND {math.floor(guard.high)}"
     else:
         value = double(value)
-        if (guard.low, guard.high) == (-FINITE, FINITE) and missing:
-            return [f"(abs({value.sql}) = 'Infinity'::float8) IS NOT TRUE"]
+        if guard.low == -guard.high and missing:
+            return [_limited([value], guard.high)]
         if (guard.low, guard.high) == (-FINITE, FINITE):
             inside = f"abs({value.sql}) < 'Infinity'::float8"
         elif guard.low == -guard.high:
@@ -203,6 +209,27 @@ def _guard(value: Value, fact: Fact, guard: Guard) -> list[str]:
         else:
             inside = f"{value.operand} BETWEEN {number(guard.low)} AND {number(guard.high)}"
     return [either([inside, is_missing(value)]) if missing else inside]
+
+
+def _limited(values: Sequence[Value], limit: float) -> str:
+    """The condition that each of the doubles is missing, or no further from 0 than `limit`.
+
+    No comparison is true for NULL. One from below is true for NaN: only rows that hold one are looked at twice.
+    """
+    if limit == FINITE:
+        infinite = _any(f"abs({value.sql}) = 'Infinity'::float8" for value in values)
+        return f"({infinite}) IS NOT TRUE"
+    beyond = [f"abs({value.sql}) > {number(limit)}" for value in values]
+    if not any(value.nan for value in values):
+        return f"({_any(beyond)}) IS NOT TRUE"
+    exact = [f"{b} AND {value.operand} < 'NaN'::float8" for b, value in zip(beyond, values, strict=True)]
+    if len(values) == 1:
+        return f"({exact[0]}) IS NOT TRUE"
+    return f"(({_any(beyond)}) IS NOT TRUE\n  OR ({_any(exact)}) IS NOT TRUE)"
+
+
+def _any(conditions: Iterable[str]) -> str:
+    return "\n    OR ".join(conditions)
 
 
 def _all(conditions: Sequence[str]) -> str:

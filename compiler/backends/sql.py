@@ -75,7 +75,9 @@ def expression(
     """The result as one expression without sub-selects. Raises TooLargeError beyond `limit` characters."""
     uses = count_uses(program, facts, result.columns)
     carrier = _carrier(program, facts, result)
-    scope = _walk(Scope(program, parameters, facts, uses, variables=False, limit=limit, carrier=carrier))
+    scope = _walk(
+        Scope(program, parameters, facts, result.columns, uses, variables=False, limit=limit, carrier=carrier)
+    )
     sql = _result(scope, result)
     if scope.conditions:
         sql = _guarded(scope.conditions, sql)
@@ -90,7 +92,7 @@ def expression(
 def block(program: ir.Program, parameters: Sequence[Parameter], facts: Facts, result: Result) -> Template:
     """The result as a plpgsql block."""
     uses = count_uses(program, facts, result.columns)
-    scope = _walk(Scope(program, parameters, facts, uses, variables=True))
+    scope = _walk(Scope(program, parameters, facts, result.columns, uses, variables=True))
     returned = _result(scope, result)
     guards = [*conditions(program, parameters), *_input_guards(scope)]
     statements = [*([refusal(_all(guards))] if guards else []), *scope.statements, f"RETURN {indent(returned)};"]
@@ -103,7 +105,7 @@ def features(program: ir.Program, parameters: Sequence[Parameter]) -> tuple[Temp
     program = replace(program, domains={})
     facts = analyse(program, parameters, guarded=False)
     uses = count_uses(program, facts, program.features())
-    scope = _walk(Scope(program, parameters, facts, uses, variables=False))
+    scope = _walk(Scope(program, parameters, facts, program.features(), uses, variables=False))
     return tuple(Template(double(scope[ref]).sql) for ref in program.features())
 
 

@@ -238,10 +238,22 @@ def _affine(node: ir.Affine, ref: Ref, scope: Scope) -> Value:
         return terms[0]
     groups = [_sum(terms[i : i + SUM_TERMS]) for i in range(0, len(terms), SUM_TERMS)]
     sql = groups[0] if len(groups) == 1 else "\n+ ".join(f"({group})" for group in groups)
-    if lifted:
+    if lifted and not _read_by_exp_alone(ref, scope):
         grain = number(_grain_of_sum(float(np.abs(weights) @ grains)))
         sql = f"{sql}\n+ {grain}\n- {grain}"
     return Value(sql, Kind.FLOAT, null=null, nan=nan)
+
+
+def _read_by_exp_alone(ref: Ref, scope: Scope) -> bool:
+    """Whether the column is nothing but the exponent of a sigmoid, where what a lift adds is lost anyway."""
+    if ref in scope.results:
+        return False
+    for position, node in enumerate(scope.program.nodes):
+        if ref in node.inputs and scope.wanted(position) and not isinstance(node, ir.Check | ir.Sigmoid):
+            column = node.inputs.index(ref)
+            if not (isinstance(node, ir.MultiplyAdd) and _read_by_exp_alone(Ref(position, column), scope)):
+                return False
+    return True
 
 
 def _grain_of_sum(lifts: float) -> float:
@@ -265,6 +277,10 @@ def _sigmoid(node: ir.Sigmoid, ref: Ref, scope: Scope) -> Value:
     source = node.inputs[ref.column]
     value = present(source, scope)
     exponent = f"- {value.operand}"
+    product = scope.program.nodes[source.node]
+    if isinstance(product, ir.MultiplyAdd) and not product.offset[source.column] and not scope.variables:
+        factor = product.inputs[source.column]
+        exponent = times(scope[factor], scope.fact(factor).tiny, -float(product.factor[source.column])).operand
     fact = scope.fact(source)
     if fact.low < -EXP_HIGH or fact.high > -EXP_LOW:
         exponent = strict("smaller", strict("larger", exponent, EXP_LOW), -EXP_LOW)

@@ -31,6 +31,8 @@ class TooLargeError(Exception):
 class Scope:
     """One rendering of a program.
 
+    `results` are the columns that it gives, `uses` says how often the text of each column is read.
+
     With `variables` the text is a plpgsql block: values that are read more than once become variables, in the order of
     evaluation. Without, it is one expression, and they are repeated; `limit` bounds its length. `carrier` is a column
     that is NULL where a guard of it refuses the row, and makes the result NULL.
@@ -39,6 +41,7 @@ class Scope:
     program: ir.Program
     parameters: Sequence[Parameter]
     facts: Facts
+    results: Sequence[Ref]
     uses: Counter[Ref]
     variables: bool
     limit: int = sys.maxsize

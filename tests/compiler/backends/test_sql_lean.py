@@ -50,3 +50,21 @@ def test_chains_of_sums_are_one_sum(steps: list[Any]) -> None:
     sql = body(make_pipeline(StandardScaler(), *steps, LinearRegression()))
     assert sql.count("tenure::float8") == 1
     assert sql.count("spend - ") == 1
+
+
+def test_a_sum_is_flushed_for_the_label_alone() -> None:
+    """The probability is the same without: exp of 1e-300 is 1."""
+    x = pd.DataFrame(RNG.normal(size=(200, 4)), columns=list("abcd"))
+    program = to_program(LogisticRegression().fit(x, x.a > x.b))
+    artifact = build(program, [Parameter(name, SqlType.DOUBLE) for name in x], strategy=Strategy.SQL)
+    flushed = {function.suffix: "- '1e-" in function.body.text for function in artifact.functions}
+    assert flushed == {"": False, "label": True, "proba": False}
+    assert "exp(- " not in artifact.functions[0].body.text
+    assert artifact.functions[0].body.text.count(" * '-") > artifact.functions[1].body.text.count(" * '-")
+
+
+def test_doubles_that_may_be_missing_are_limited_by_one_condition() -> None:
+    x = pd.DataFrame(RNG.normal(size=(200, 4)), columns=list("abcd"))
+    program = to_program(DecisionTreeRegressor(max_depth=6).fit(x, x.sum(axis=1)))
+    artifact = build(program, [Parameter(name, SqlType.DOUBLE) for name in x], strategy=Strategy.SQL)
+    assert artifact.functions[0].body.text.count("IS NOT TRUE") == 2

@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from pgscore.quoting import number
 
 from .. import ir
@@ -26,6 +24,7 @@ from .sql_medians import weighted_median
 from .sql_neighbors import neighbors
 from .sql_scope import MAX_ARGUMENTS, Scope, present
 from .sql_subgraph import subgraph
+from .sql_sums import affine, balanced
 from .sql_text import (
     INFINITY,
     SEARCH_FROM,
@@ -39,7 +38,6 @@ from .sql_text import (
     divided,
     double,
     flushed,
-    grain_of,
     integer,
     is_missing,
     member,
@@ -51,11 +49,6 @@ from .sql_text import (
 )
 from .sql_trees import trees
 
-SUM_TERMS = 200
-"""Terms of a linear model in one left-deep sum; more are added up in groups, as PostgreSQL recurses into sums."""
-LIFTED_TERMS = 3
-"""From so many terms on that could underflow, each is only lifted off 0, (x + c) * w, and the sum is flushed instead. c
-is so small that it is lost in any x above 1e-280."""
 SOFTMAX_HIGH = 690.0
 """exp of this is 1e299, of which a thousand million can be added up."""
 
@@ -222,57 +215,6 @@ def _reduce(node: ir.Reduce, ref: Ref, scope: Scope) -> Value:
     return Value(f"{name}({', '.join(value.sql for value in values)})", Kind.FLOAT, Form.ATOM)
 
 
-def _affine(node: ir.Affine, ref: Ref, scope: Scope) -> Value:
-    weights, bias = node.weights[ref.column], float(node.bias[ref.column])
-    terms = [constant(bias)] if bias or not weights.any() else []
-    tiny = [scope.fact(source).tiny for source in node.inputs]
-    grains = [grain_of(least, weight) for least, weight in zip(tiny, weights.tolist(), strict=True)]
-    lifted = np.count_nonzero(grains) >= LIFTED_TERMS
-    for j in np.flatnonzero(weights):
-        value, least = scope[node.inputs[j]], tiny[j]
-        if lifted and grains[j]:
-            value, least = plus(value, grains[j]), math.inf
-        terms.append(times(value, least, float(weights[j])))
-    null, nan = any(t.null for t in terms), any(t.nan for t in terms)
-    if len(terms) == 1:
-        return terms[0]
-    groups = [_sum(terms[i : i + SUM_TERMS]) for i in range(0, len(terms), SUM_TERMS)]
-    sql = groups[0] if len(groups) == 1 else "\n+ ".join(f"({group})" for group in groups)
-    if lifted and not _read_by_exp_alone(ref, scope):
-        grain = number(_grain_of_sum(float(np.abs(weights) @ grains)))
-        sql = f"{sql}\n+ {grain}\n- {grain}"
-    return Value(sql, Kind.FLOAT, null=null, nan=nan)
-
-
-def _read_by_exp_alone(ref: Ref, scope: Scope) -> bool:
-    """Whether the column is nothing but the exponent of a sigmoid, where what a lift adds is lost anyway."""
-    if ref in scope.results:
-        return False
-    for position, node in enumerate(scope.program.nodes):
-        if ref in node.inputs and scope.wanted(position) and not isinstance(node, ir.Check | ir.Sigmoid):
-            column = node.inputs.index(ref)
-            if not (isinstance(node, ir.MultiplyAdd) and _read_by_exp_alone(Ref(position, column), scope)):
-                return False
-    return True
-
-
-def _grain_of_sum(lifts: float) -> float:
-    """What to add to a sum and subtract again, so that nothing is left of `lifts` in a sum that would be 0."""
-    return float(f"1e{math.ceil(math.log10(lifts * 2.0**55))}")
-
-
-def _sum(terms: Sequence[Value]) -> str:
-    """The terms added from left to right, one on a line unless they are short."""
-    signed = [t.sql if t.sql.startswith("- ") else f"+ {_term(t)}" for t in terms]
-    gap = " " if sum(map(len, signed)) < 90 and not any("\n" in t for t in signed) else "\n"
-    return gap.join(signed).removeprefix("+ ")
-
-
-def _term(value: Value) -> str:
-    """A term of a sum. Products need no parentheses; other sums keep them, to show what belongs together."""
-    return value.sql if value.form is Form.COMPOUND and " * " in value.sql else value.operand
-
-
 def _sigmoid(node: ir.Sigmoid, ref: Ref, scope: Scope) -> Value:
     source = node.inputs[ref.column]
     value = present(source, scope)
@@ -307,19 +249,14 @@ def _softmax_variables(node: ir.Softmax, scope: Scope) -> list[Value]:
         scope.variable("double precision", f"exp(greatest({value} - {top}, {number(EXP_LOW)}))", "e")
         for value in values
     ]
-    total = scope.variable("double precision", _balanced(shares), "total")
+    total = scope.variable("double precision", balanced(shares), "total")
     return [Value(f"{share} / {total}", Kind.FLOAT) for share in shares]
-
-
-def _balanced(terms: Sequence[str]) -> str:
-    groups = [" + ".join(terms[i : i + SUM_TERMS]) for i in range(0, len(terms), SUM_TERMS)]
-    return groups[0] if len(groups) == 1 else " + ".join(f"({group})" for group in groups)
 
 
 def _normalize(node: ir.Normalize, ref: Ref, scope: Scope) -> Value:
     def prepare() -> tuple[list[Value], str]:
         values = [present(source, scope) for source in node.inputs]
-        total = _balanced([value.operand for value in values])
+        total = balanced([value.operand for value in values])
         return values, scope.variable("double precision", total, "total") if scope.variables else f"({total})"
 
     values, total = scope.shared(ref.node, prepare)
@@ -376,7 +313,7 @@ NODES: dict[type[ir.Node], Callable[[Any, Ref, Scope], Value]] = {
     ir.Standardize: _standardize,
     ir.MultiplyAdd: _multiply_add,
     ir.Clip: _clip,
-    ir.Affine: _affine,
+    ir.Affine: affine,
     ir.Trees: trees,
     ir.Kernel: kernel,
     ir.Neighbors: neighbors,

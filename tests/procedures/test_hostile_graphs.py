@@ -14,26 +14,16 @@ import onnx
 import psycopg2
 import pytest
 from onnx import TensorProto, helper
-from sklearn.ensemble import RandomForestClassifier
 
-from pgscore.compiler.backends.onnx import export
-from pgscore.compiler.frontends import to_program
 from pgscore.procedures.runtime import graphs, operators, reader, sessions
 from pgscore.procedures.runtime.libraries import ScoringError
 
 from ..support import fuzzing
-from ..support.hostile_graphs import ENDLESS, ensemble, learned, model, old_ensemble, parsed, tensor
+from ..support.hostile_graphs import ENDLESS, LARGE, changed, ensemble, learned, model, old_ensemble, parsed, tensor
 from ..support.scoring import add_graph, connect
 
 N_FUZZED = 10_000
 N_ON_A_SERVER = 400
-
-
-def changed(content: bytes, change: Any) -> bytes:
-    """The graph after `change(model)`."""
-    made = onnx.load_from_string(content)
-    change(made)
-    return bytes(made.SerializeToString())
 
 
 PLAIN = parsed("w = Constant<value = double[1] {2.0}>() y = Mul(x, w)")
@@ -197,20 +187,6 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     ),
 }  # fmt: skip
 
-LARGE = {
-    "Expand": "s = Constant<value = int64[2] {100000, 100000}>() t = Expand(x, s) y = ReduceMax<keepdims = 1>(t)",
-    "ConstantOfShape": "s = Constant<value = int64[2] {1000000, 10000}>() t = ConstantOfShape(s) d = Cast<to = 11>(t) "
-    "m = ReduceMax<keepdims = 0>(d) y = Add(x, m)",
-    "Tile": "s = Constant<value = int64[2] {30000, 30000}>() t = Tile(x, s) y = ReduceMax<keepdims = 1>(t)",
-    "Range": "a = Constant<value = int64 {0}>() b = Constant<value = int64 {100000000000}>() "
-    "d = Constant<value = int64 {1}>() r = Range(a, b, d) f = Cast<to = 11>(r) m = ReduceMax<keepdims = 0>(f) "
-    "y = Add(x, m)",
-    "Pad": "p = Constant<value = int64[4] {0, 0, 100000, 100000}>() t = Pad(x, p) y = ReduceMax<keepdims = 1>(t)",
-    "a value of the row": "i = Cast<to = 7>(x) o = Constant<value = int64[1] {-1}>() s = Reshape(i, o) "
-    "t = ConstantOfShape(s) m = ReduceMax<keepdims = 0>(t) d = Cast<to = 11>(m) y = Add(x, d)",
-}
-"""Graphs that make tensors of 80 GB, from a few bytes."""
-
 
 def add(content: bytes) -> tuple[sessions.Sessions, str]:
     known, sha256 = sessions.Sessions(), hashlib.sha256(content).hexdigest()
@@ -281,91 +257,6 @@ def test_an_output_of_another_form_than_declared() -> None:
     assert known.score_row(sha256, [1.0]) == [1.0]
     with pytest.raises(ScoringError, match="does not give 1 numbers for each row"):
         known.score_row(sha256, [3.0])
-
-
-@pytest.mark.parametrize(
-    ("text", "steady"),
-    [
-        ("y = Neg(x)", True),
-        ("s = Shape(x) z = ConstantOfShape(s) d = Cast<to = 11>(z) y = Add(x, d)", True),
-        ("b = Cast<to = 9>(x) i = NonZero(b) s = Shape(i) d = Cast<to = 11>(s) m = ReduceMin(d) y = Add(x, m)", False),
-        (LARGE["a value of the row"], False),
-        (LARGE["Range"], True),
-    ],
-)
-def test_steady_work(text: str, steady: bool) -> None:
-    assert graphs.check(parsed(text), operators.CHECKED_SINCE) is steady
-
-
-def test_loops_are_steady_where_their_turns_are_known() -> None:
-    got = [graphs.check(content, operators.CHECKED_SINCE) for content in ENDLESS.values()]
-    assert got == [False, True, False]
-
-
-def test_some_rows_may_take_the_way_that_all_rows_take() -> None:
-    """A forest that sums up some rows once more (onnx_shares.py): twice the work at most. Other work may be more."""
-    x = np.random.default_rng(0).normal(size=(200, 2))
-    votes = RandomForestClassifier(4, max_depth=3, random_state=0).fit(x, x[:, 0] > x[:, 1])
-    content = export(to_program(votes))
-    assert b"Compress" in content
-
-    def steady(change: Any) -> bool:
-        return graphs.check(changed(content, change), operators.CHECKED_SINCE)
-
-    def named(made: Any, kind: str) -> Any:
-        return [node for node in made.graph.node if node.op_type == kind]
-
-    def attribute(made: Any, name: str) -> Any:
-        return next(a for a in named(made, "TreeEnsemble")[1].attribute if a.name == name)
-
-    def other_threshold(made: Any) -> None:
-        splits = attribute(made, "nodes_splits").t
-        splits.raw_data = np.array(1e300).tobytes() + splits.raw_data[8:]
-
-    def written_thresholds(made: Any) -> None:
-        for node in named(made, "TreeEnsemble"):
-            (splits,) = (a.t for a in node.attribute if a.name == "nodes_splits")
-            splits.double_data[:] = np.frombuffer(splits.raw_data).tolist()
-            splits.ClearField("raw_data")
-
-    def more_targets(made: Any) -> None:
-        attribute(made, "n_targets").i = 2
-
-    def one_more_attribute(made: Any) -> None:
-        del named(made, "TreeEnsemble")[0].attribute[2]
-
-    def no_first_ensemble(made: Any) -> None:
-        first = named(made, "TreeEnsemble")[0]
-        first.op_type, first.domain = "ReduceSum", ""
-        del first.attribute[:]
-
-    def other_operator(made: Any) -> None:
-        chosen = named(made, "Compress")[0].output[0]
-        made.graph.node.append(helper.make_node("MatMul", [chosen, "weights"], ["more"]))
-
-    def into_a_body(made: Any) -> None:
-        chosen = named(made, "Compress")[0].output[0]
-        body = helper.make_graph(
-            [helper.make_node("Neg", [chosen], ["less"])],
-            "body",
-            [],
-            [helper.make_tensor_value_info("less", TensorProto.DOUBLE, None)],
-        )
-        made.graph.node.append(helper.make_node("Scan", [], ["more"], num_scan_inputs=0, body=body))
-
-    def written_into(made: Any) -> None:
-        scatter = named(made, "ScatterND")[0]
-        scatter.input[0] = scatter.input[2]
-
-    def given(made: Any) -> None:
-        made.graph.output[0].name = named(made, "Compress")[0].output[0]
-
-    assert steady(lambda _: None)
-    changes = (
-        other_threshold, written_thresholds, more_targets, one_more_attribute, no_first_ensemble, other_operator,
-        into_a_body, written_into, given,
-    )  # fmt: skip
-    assert [change.__name__ for change in changes if steady(change)] == []
 
 
 # Fuzzing

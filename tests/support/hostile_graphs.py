@@ -5,8 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx.parser
 from onnx import TensorProto, helper, numpy_helper
+
+
+def changed(content: bytes, change: Any) -> bytes:
+    """The graph after `change(model)`."""
+    made = onnx.load_from_string(content)
+    change(made)
+    return bytes(made.SerializeToString())
 
 
 def parsed(operators: str, *, columns: int = 1, ml: int = 5) -> bytes:
@@ -102,3 +110,18 @@ def model(nodes: Any, *, columns: int = 2, width: int = 1, ml: int = 5, initiali
     made = helper.make_graph(nodes, "g", [x], [y], initializers)
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", ml)]
     return bytes(helper.make_model(made, opset_imports=opsets, ir_version=9).SerializeToString())
+
+
+LARGE = {
+    "Expand": "s = Constant<value = int64[2] {100000, 100000}>() t = Expand(x, s) y = ReduceMax<keepdims = 1>(t)",
+    "ConstantOfShape": "s = Constant<value = int64[2] {1000000, 10000}>() t = ConstantOfShape(s) d = Cast<to = 11>(t) "
+    "m = ReduceMax<keepdims = 0>(d) y = Add(x, m)",
+    "Tile": "s = Constant<value = int64[2] {30000, 30000}>() t = Tile(x, s) y = ReduceMax<keepdims = 1>(t)",
+    "Range": "a = Constant<value = int64 {0}>() b = Constant<value = int64 {100000000000}>() "
+    "d = Constant<value = int64 {1}>() r = Range(a, b, d) f = Cast<to = 11>(r) m = ReduceMax<keepdims = 0>(f) "
+    "y = Add(x, m)",
+    "Pad": "p = Constant<value = int64[4] {0, 0, 100000, 100000}>() t = Pad(x, p) y = ReduceMax<keepdims = 1>(t)",
+    "a value of the row": "i = Cast<to = 7>(x) o = Constant<value = int64[1] {-1}>() s = Reshape(i, o) "
+    "t = ConstantOfShape(s) m = ReduceMax<keepdims = 0>(t) d = Cast<to = 11>(m) y = Add(x, d)",
+}
+"""Graphs that make tensors of 80 GB, from a few bytes."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import skops.io
 
+from pgscore.procedures.catalog import list_versions
 from pgscore.procedures.connection import Connection
 from pgscore.procedures.project import read_project
 from pgscore.procedures.project_actions import Action
 from pgscore.procedures.project_apply import apply_project
 from pgscore.procedures.project_plan import Plan, plan_project
 
-from .tiny import classifier, mixed, regressor
+from .tiny import classifier, make_customers, mixed, opened, regressor
 
 CHURN = """
 [models.churn]
@@ -65,3 +68,23 @@ class Checkout:
 
 def lines(actions: Any) -> list[str]:
     return [f"{action.sign} {action}" for action in actions]
+
+
+@pytest.fixture
+def checkout(installed: str, tmp_path: Path) -> Iterator[Checkout]:
+    yield from checked_out(installed, tmp_path)
+
+
+@pytest.fixture
+def checkout18(installed18: str, tmp_path: Path) -> Iterator[Checkout]:
+    yield from checked_out(installed18, tmp_path)
+
+
+def checked_out(dsn: str, folder: Path) -> Iterator[Checkout]:
+    with opened(dsn) as connection:
+        make_customers(connection)
+        yield Checkout(folder, connection)
+
+
+def versions(checkout: Checkout) -> list[tuple[str, int, list[str]]]:
+    return [(v.model, v.version, list(v.aliases)) for v in list_versions(checkout.connection)]

@@ -18,6 +18,9 @@ from .onnx_trees import trees
 NEAR = 1e-9
 """Two sums are near a tie that differ by less than this share of all votes: much more than rounding."""
 
+MANY_TREES = 20
+"""From so many trees on, leaving half of them out saves more than it costs to look for rows near a tie."""
+
 _ROUNDING = 4 * float(np.finfo(np.float64).eps)
 """What two shares may miss of a vote: each is the rounded quotient of rounded sums of weights."""
 
@@ -65,7 +68,9 @@ def _gives_shares(node: ir.Trees) -> bool:
     forest = node.forest
     if node.width != 2 or node.single or node.base.any() or not (forest.feature >= 0).any():
         return False
-    return bool((forest.output == -1).all() and np.allclose(_leaves(forest).sum(axis=1), 1.0, rtol=0, atol=_ROUNDING))
+    if not (forest.output == -1).all() or not (_is_exact(forest) or forest.n_trees >= MANY_TREES):
+        return False
+    return bool(np.allclose(_leaves(forest).sum(axis=1), 1.0, rtol=0, atol=_ROUNDING))
 
 
 def _is_exact(forest: ir.Forest) -> bool:

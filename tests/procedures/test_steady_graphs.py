@@ -38,7 +38,7 @@ def test_loops_are_steady_where_their_turns_are_known() -> None:
 def test_some_rows_may_take_the_way_that_all_rows_take() -> None:
     """A forest that sums up some rows once more (onnx_shares.py): twice the work at most. Other work may be more."""
     x = np.random.default_rng(0).normal(size=(200, 2))
-    votes = RandomForestClassifier(4, max_depth=3, random_state=0).fit(x, x[:, 0] > x[:, 1])
+    votes = RandomForestClassifier(20, max_depth=3, random_state=0).fit(x, x[:, 0] > x[:, 1])
     content = export(to_program(votes))
     assert b"Compress" in content
 

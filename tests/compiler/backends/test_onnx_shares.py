@@ -70,11 +70,11 @@ def operators(program: Program) -> list[str]:
 
 ALL_ROWS = np.array(np.meshgrid(*[[0.0, 1.0]] * N_COLUMNS)).reshape(N_COLUMNS, -1).T
 """Each way through the stumps."""
-HALVES = ir.Standardize((Ref(N_COLUMNS, 0), Ref(N_COLUMNS, 1)), np.zeros(2), np.full(2, 8.0))
+SHARES = ir.Standardize((Ref(N_COLUMNS, 0), Ref(N_COLUMNS, 1)), np.zeros(2), np.full(2, 8.0))
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(*[st.integers(0, 10)] * 2), min_size=2, max_size=8), st.randoms(use_true_random=False))
+@given(st.lists(st.tuples(*[st.integers(0, 10)] * 2), min_size=10, max_size=14), st.randoms(use_true_random=False))
 def test_ties_are_decided_as_by_two_sums(tenths: list[tuple[int, int]], random: object) -> None:
     """Votes of tenths make ties that nothing but the rounding of each sum decides."""
     rng = np.random.default_rng(random.getrandbits(32))  # type: ignore[attr-defined]
@@ -93,9 +93,9 @@ def test_rounding_decides_a_tie() -> None:
     rng = np.random.default_rng(0)
     turned = 0
     for _ in range(200):
-        half = rng.integers(0, 11, (6, 2)) / 10
-        second = np.vstack([half, 1 - half])[rng.permutation(12)]
-        program = classifier(forest(second, rng.integers(0, N_COLUMNS, 12)))
+        half = rng.integers(0, 11, (10, 2)) / 10
+        second = np.vstack([half, 1 - half])[rng.permutation(20)]
+        program = classifier(forest(second, rng.integers(0, N_COLUMNS, 20)))
         found, expected = answers(program, ALL_ROWS)
         assert (found[:, 0] == expected[:, 0]).all()
         turned += int(((len(second) - expected[:, 2] < expected[:, 2]) != (expected[:, 0] == 1)).sum())
@@ -103,16 +103,18 @@ def test_rounding_decides_a_tie() -> None:
 
 
 def test_one_sum_is_enough() -> None:
-    """Votes that are added without rounding need no second sum; others have one for the rows near a tie."""
-    columns = np.arange(8) % N_COLUMNS
-    whole = classifier(forest(np.tile([0.0, 1.0], (8, 1)), columns), HALVES)
+    """Votes that are added without rounding need no second sum; many others have one for the rows near a tie."""
+    columns = np.arange(20) % N_COLUMNS
+    whole = classifier(forest(np.tile([0.0, 1.0], (8, 1)), columns[:8]), SHARES)
     assert operators(whole).count("TreeEnsemble") == 1
     assert "Compress" not in operators(whole)
     found, expected = answers(whole, ALL_ROWS)
     assert (found == expected).all()
-    tenths = classifier(forest(np.tile([0.3, 0.9], (8, 1)), columns), HALVES)
+    tenths = classifier(forest(np.tile([0.3, 0.9], (20, 1)), columns), SHARES)
     assert operators(tenths).count("TreeEnsemble") == 2
     assert "Compress" in operators(tenths)
+    few = classifier(forest(np.tile([0.3, 0.9], (8, 1)), columns[:8]), SHARES)
+    assert "Compress" not in operators(few)
 
 
 @pytest.mark.parametrize(
@@ -121,13 +123,13 @@ def test_one_sum_is_enough() -> None:
         (ir.Elementwise((Ref(N_COLUMNS, 0), Ref(N_COLUMNS, 1)), ir.Op.LOG),),
         (ir.Standardize((Ref(N_COLUMNS, 0), Ref(N_COLUMNS, 1)), np.zeros(2), np.array([8.0, 4.0])),),
         (ir.Standardize((Ref(N_COLUMNS, 0), Ref(N_COLUMNS, 1)), np.array([0.0, 1.0]), np.full(2, 8.0)),),
-        (HALVES, ir.Step((Ref(N_COLUMNS + 1, 0),), 0.5), ir.Select(
+        (SHARES, ir.Step((Ref(N_COLUMNS + 1, 0),), 0.5), ir.Select(
             (Ref(N_COLUMNS + 2, 0),) * 2 + (Ref(N_COLUMNS + 1, 0), Ref(N_COLUMNS + 1, 1)) * 2)),
     ],
     ids=["logarithms", "two divisors", "two centers", "a threshold of its own"],
 )  # fmt: skip
 def test_where_the_first_sum_counts_by_itself_both_are_taken(nodes: tuple[ir.Node, ...]) -> None:
-    program = classifier(forest(np.tile([0.3, 0.9], (8, 1)), np.arange(8) % N_COLUMNS), *nodes)
+    program = classifier(forest(np.tile([0.3, 0.9], (20, 1)), np.arange(20) % N_COLUMNS), *nodes)
     assert "Compress" not in operators(program)
     found, expected = answers(program, ALL_ROWS)
     np.testing.assert_allclose(found, expected, rtol=1e-15)

@@ -10,6 +10,7 @@ as it claims to be. So a graph may name only the operators of operators.py and n
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 
 from . import ensembles, operators, reader
 from .libraries import ScoringError
@@ -83,18 +84,13 @@ def _steady(graph: reader.Graph, around: set[bytes]) -> set[bytes] | None:
     `around` holds those of the graphs around it, and of its own inputs.
     """
     known = around | {b""} | set(graph.constants)
-    some_rows: set[bytes] = set()
-    ensembles_of_all: list[reader.Node] = []
+    some_rows = _SomeRows()
     for node in graph.nodes:
         inputs = node.inputs
-        if _of_some_rows(node, some_rows, ensembles_of_all):
-            some_rows.update(node.outputs)
+        if some_rows.take(node):
             known.difference_update(node.outputs)
             continue
-        if node.name == b"TreeEnsemble":
-            ensembles_of_all.append(node)
-        back = node.name == b"ScatterND" and inputs[0] not in some_rows
-        if some_rows and (node.graphs() or not (back or some_rows.isdisjoint(inputs))):
+        if not some_rows.leave(node):
             return None
         sizes = _SIZES.get(node.name, (1,) if node.name.startswith(b"Reduce") else ())
         if not known.issuperset(inputs[place] for place in sizes if place < len(inputs)):
@@ -105,18 +101,51 @@ def _steady(graph: reader.Graph, around: set[bytes]) -> set[bytes] | None:
             known.update(node.outputs)
         else:
             known.difference_update(node.outputs)
-    return known if some_rows.isdisjoint(graph.outputs) else None
+    return known if some_rows.tensors.isdisjoint(graph.outputs) else None
 
 
-def _of_some_rows(node: reader.Node, some_rows: set[bytes], ensembles_of_all: list[reader.Node]) -> bool:
-    """Whether the node works on some of the rows, and no more than another does on all: it chooses them, moves them
-    about, or sends them through trees that all rows go through. At most, that doubles the whole work.
+@dataclass
+class _SomeRows:
+    """What works on some of the rows, each time on others: it is allowed to double the work of a graph, and no more.
+
+    So each part stands beside another that is run for all rows: for a tree ensemble, one with the same splits, and one
+    Compress of its input. `tensors` have as many rows as were chosen.
     """
-    if node.name in (b"Compress", b"NonZero"):
-        return some_rows.isdisjoint(node.inputs)
-    if node.name == b"TreeEnsemble" and some_rows.issuperset(node.inputs):
-        return any(ensembles.differ_in_weights(node, other) for other in ensembles_of_all)
-    return node.name == b"Transpose" and some_rows.issuperset(node.inputs)
+
+    tensors: set[bytes] = field(default_factory=set)
+    _ensembles: list[reader.Node] = field(default_factory=list)  # of all rows
+    _blocks: list[bytes] = field(default_factory=list)  # their inputs
+    _chosen: dict[bytes, bytes] = field(default_factory=dict)  # what Compress gives, and of which of those
+    _indices: set[bytes] = field(default_factory=set)  # what NonZero gives
+
+    def take(self, node: reader.Node) -> bool:
+        """Whether the node is one that may work on some rows; each that is taken leaves less for others."""
+        inputs = node.inputs[:1]
+        if node.name == b"NonZero" and self.tensors.isdisjoint(inputs):
+            self._indices.update(node.outputs)
+        elif node.name == b"Transpose" and self._indices.issuperset(inputs):
+            self._indices.difference_update(inputs)
+        elif node.name == b"Compress" and inputs and inputs[0] in self._blocks and self.tensors.isdisjoint(node.inputs):
+            self._blocks.remove(inputs[0])
+            self._chosen.update(dict.fromkeys(node.outputs, inputs[0]))
+        elif node.name == b"TreeEnsemble" and inputs and inputs[0] in self._chosen:
+            beside = (other for other in self._ensembles if other.inputs == [self._chosen[inputs[0]]])
+            same = [other for other in beside if ensembles.differ_in_weights(node, other)]
+            if not same:
+                return False
+            self._ensembles.remove(same[0])
+        else:
+            return False
+        self.tensors.update(node.outputs)
+        return True
+
+    def leave(self, node: reader.Node) -> bool:
+        """Whether another node works on all rows, into which ScatterND may write what became of some."""
+        if node.name == b"TreeEnsemble":
+            self._ensembles.append(node)
+            self._blocks += node.inputs
+        read = node.inputs[:1] if node.name == b"ScatterND" else node.inputs
+        return not self.tensors or (not node.graphs() and self.tensors.isdisjoint(read))
 
 
 def _steady_body(node: reader.Node, body: reader.Graph, known: set[bytes]) -> bool:

@@ -314,13 +314,14 @@ def training_rows(n: int, classes: int, missing: bool) -> tuple[Values, Values]:
 
 @pytest.mark.parametrize("missing", [False, True])
 @pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("trees", [12, 20])
 @pytest.mark.parametrize("kind", [RandomForestClassifier, ExtraTreesClassifier])
-def test_forests_are_bit_equal_with_sklearn(kind: type, classes: int, missing: bool) -> None:
+def test_forests_are_bit_equal_with_sklearn(kind: type, trees: int, classes: int, missing: bool) -> None:
     """Few trees and shallow ones: many rows are on a tie of two classes, which another order of the sum would break."""
     x, y = training_rows(4000, classes, missing)
-    model = kind(n_estimators=20, max_depth=3, random_state=0).fit(x, y)
+    model = kind(n_estimators=trees, max_depth=3, random_state=0).fit(x, y)
     got, proba = run(of_sklearn(model), x), model.predict_proba(x)
-    if classes == 2:  # the first class gets what the second one leaves
+    if classes == 2 and trees == 20:  # the first class gets what the second one leaves (onnx_shares.py)
         np.testing.assert_allclose(got[:, 1], proba[:, 0], rtol=0, atol=1e-15)
         proba[:, 0] = got[:, 1]
     np.testing.assert_array_equal(got[:, 1:], proba)

@@ -165,6 +165,8 @@ def fold_scalers(program: ir.Program, small: frozenset[int] = frozenset()) -> ir
 
 
 def _folded(rebuild: Rebuild, affine: ir.Affine, small: frozenset[int]) -> ir.Affine:
+    if affine.kept:
+        return replace(affine, inputs=rebuild.block(affine.inputs))
     columns = list(affine.inputs)
     weights, bias = np.array(affine.weights), np.array(affine.bias)
     centered: dict[int, tuple[Ref, float]] = {}
@@ -232,11 +234,12 @@ def fold_sums(program: ir.Program) -> ir.Program:
     """A sum of sums becomes one sum where that has no more terms: a projection in front of a linear model, a mean.
 
     Not in front of trees: a threshold asks for the very sum, where terms that cancel are equal to it by their order.
+    Nor what is `kept`.
     """
     rebuild = Rebuild(program)
     compared = compared_sums(program)
     for position, node in enumerate(program.nodes):
-        if isinstance(node, ir.Affine) and position not in compared:
+        if isinstance(node, ir.Affine) and not node.kept and position not in compared:
             rebuild.place(position, rebuild.add(_flat(rebuild, replace(node, inputs=rebuild.block(node.inputs)))))
         else:
             rebuild.copy(position)
@@ -249,7 +252,7 @@ def _flat(rebuild: Rebuild, affine: ir.Affine) -> ir.Affine:
     for ref, weights in zip(affine.inputs, affine.weights.T, strict=True):
         inner = {ref: 1.0}
         node = rebuild.nodes[ref.node]
-        if isinstance(node, ir.Affine) and weights.any():
+        if isinstance(node, ir.Affine) and not node.kept and weights.any():
             inner = {r: w for r, w in zip(node.inputs, node.weights[ref.column].tolist(), strict=True) if w}
             terms += len(inner)
             bias += weights * node.bias[ref.column]
@@ -290,7 +293,7 @@ def _with_lookups(rebuild: Rebuild, affine: ir.Affine) -> ir.Affine:
                 row += affine.weights[:, j]
         inputs += rebuild.add(ir.Lookup(rebuild.block(one_hot.inputs), table, default))
         weights.append(np.eye(affine.width))
-    return ir.Affine(tuple(inputs), np.hstack(weights), affine.bias)
+    return replace(affine, inputs=tuple(inputs), weights=np.hstack(weights))
 
 
 def add_up_steps(program: ir.Program) -> ir.Program:
@@ -316,7 +319,7 @@ def _with_steps(rebuild: Rebuild, affine: ir.Affine) -> ir.Affine:
             gone.update(js)
     kept = [j for j in range(len(affine.inputs)) if j not in gone]
     block = (*(rebuild.moved[affine.inputs[j]] for j in kept), *inputs)
-    return ir.Affine(block, np.hstack([affine.weights[:, kept], *weights]), affine.bias)
+    return replace(affine, inputs=block, weights=np.hstack([affine.weights[:, kept], *weights]))
 
 
 def _fits_table(program: ir.Program, one_hot: ir.Node) -> bool:

@@ -286,7 +286,7 @@ def _affine(work: _Specialised, node: ir.Affine) -> Block:
     free = [j for j in range(len(node.inputs)) if j not in fixed]
     if not free or not node.weights[:, free].any():
         return work.constant(bias.tolist())
-    return work.add(ir.Affine(tuple(node.inputs[j] for j in free), node.weights[:, free], bias))
+    return work.add(replace(node, inputs=tuple(node.inputs[j] for j in free), weights=node.weights[:, free], bias=bias))
 
 
 def _trees(work: _Specialised, node: ir.Trees) -> Block:

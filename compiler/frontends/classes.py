@@ -75,15 +75,18 @@ def shares(builder: Builder, logarithms: ir.Block) -> ir.Block:
     """
     n = len(logarithms)
     top = builder.add(ir.Reduce(logarithms))
-    less = np.hstack([np.eye(n), np.full((n, 1), -1.0)])
-    # The bounds hold anyway: they tell SQL that nothing overflows here.
-    shifted = builder.add(ir.Clip(builder.add(ir.Affine(logarithms + top, less, np.zeros(n))), -np.inf, 0.0))
-    terms = builder.add(ir.Elementwise(shifted, ir.Op.EXP))
+
+    def less(subtracted: ir.Block) -> ir.Block:
+        """Each of the logarithms, as rounded, less a number. The bound holds anyway: it tells SQL of no overflow."""
+        weights = np.hstack([np.eye(n), np.full((n, 1), -1.0)])
+        differences = builder.add(ir.Affine(logarithms + subtracted, weights, np.zeros(n), kept=True))
+        return builder.add(ir.Clip(differences, -np.inf, 0.0))
+
+    terms = builder.add(ir.Elementwise(less(top), ir.Op.EXP))
     sum_of_terms = builder.add(ir.Affine(terms, np.ones((1, n)), np.zeros(1)))
     rest = builder.add(ir.Elementwise(builder.add(ir.Clip(sum_of_terms, 1.0, float(n))), ir.Op.LOG))
     total = builder.add(ir.Affine(rest + top, np.ones((1, 2)), np.zeros(1)))
-    logs = builder.add(ir.Clip(builder.add(ir.Affine(logarithms + total, less, np.zeros(n))), -np.inf, 0.0))
-    return builder.add(ir.Elementwise(logs, ir.Op.EXP))
+    return builder.add(ir.Elementwise(less(total), ir.Op.EXP))
 
 
 def votes_and_confidence(builder: Builder, votes: ir.Block, sums: ir.Block) -> ir.Block:

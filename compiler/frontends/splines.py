@@ -173,7 +173,7 @@ def _within_period(builder: Builder, column: ir.Block, first: float, last: float
     turns = builder.add(ir.Check(turns, low=-MAX_PERIODS, high=MAX_PERIODS, missing=True, own=True))
     rest = shifted
     for part in _parts(period):
-        rest = builder.add(ir.Affine(rest + turns, np.array([[1.0, -part]]), np.zeros(1)))
+        rest = builder.add(ir.Affine(rest + turns, np.array([[1.0, -part]]), np.zeros(1), kept=True))
     # The quotient may round up to a whole number that x does not reach.
     reaches = builder.add(ir.Step(rest, inclusive=True))
     rest = builder.add(ir.Select(reaches + rest + builder.add(ir.Standardize(rest, np.array([-period]), np.ones(1)))))

@@ -54,11 +54,15 @@ class Clip(Node):
 
 @dataclass(frozen=True, eq=False)
 class Affine(Node):
-    """weights (width, inputs) times the row, plus bias (width). Not for trees' inputs: the order of the sum is free."""
+    """weights (width, inputs) times the row, plus bias (width). Not for trees' inputs: the order of the sum is free.
+
+    A sum that is `kept` is computed by itself, of these very terms: what reads it counts on how it is rounded.
+    """
 
     arithmetic: ClassVar[bool] = True
     weights: FloatArray
     bias: FloatArray
+    kept: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", frozen(self.weights, ndim=2))

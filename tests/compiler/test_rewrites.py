@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.mixture import GaussianMixture
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import SplineTransformer, StandardScaler
 
 from pgscore.compiler import ir, rewrites, tree_rewrites
 from pgscore.compiler.backends import numpy as reference
@@ -40,6 +44,25 @@ def test_simplify_keeps_every_answer(name: str) -> None:
     assert_equal_answers(p, rewrites.simplify(p), rtol)
     if all(column.dtype is N for column in p.columns):
         assert_equal_answers(p, rewrites.simplify(p, frozenset(range(len(p.columns)))), rtol)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [GaussianMixture(3, covariance_type="diag", random_state=0), SplineTransformer(extrapolation="periodic")],
+    ids=["mixture", "periodic splines"],
+)
+def test_simplify_keeps_how_a_sum_is_rounded_that_cancels(model: Any) -> None:
+    """Far from what it was trained on, each share of a mixture and each place within a period is what is left over."""
+    train = np.random.default_rng(0).normal(30, 20, size=(80, 2))
+    model = make_pipeline(StandardScaler(), model).fit(train)
+    p = to_program(model)
+    far = np.array([[-(2.0**31), 31.25], [2.0**31 - 1, -7.5], [123456789.0, 1e6], [-7e8, 3e9]])
+    output = p.outputs[-1]
+    expected = getattr(model, output.method.value)(far)
+    got = reference.evaluate(rewrites.simplify(p, frozenset({0})), dict(zip(("x0", "x1"), far.T, strict=True)))[
+        output.method
+    ]
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["Pipeline-churn", "Pipeline-tiers", "ColumnTransformer-mixed", "SimpleImputer-text"])
@@ -193,6 +216,16 @@ def test_a_sum_of_sums_that_would_lose_digits_or_overflow_is_left_alone() -> Non
         inner = ir.Affine(inputs(1), np.array([[first]]), np.ones(1))
         p = program([N], inner, ir.Affine(block(1, 1), np.array([[second]]), np.ones(1)))
         assert kinds(rewrites.prune(rewrites.fold_sums(p))).count(ir.Affine) == 2
+
+
+@pytest.mark.parametrize("kept", [(True, False), (False, True)])
+def test_a_sum_that_is_kept_is_not_taken_apart_and_takes_none_apart(kept: tuple[bool, bool]) -> None:
+    inner, outer = (
+        ir.Affine(inputs(2), np.array([[0.1, 0.2]]), np.zeros(1), kept=kept[0]),
+        ir.Affine(block(3, 1), np.array([[0.5]]), np.zeros(1), kept=kept[1]),
+    )
+    p = program([N, N], inner, ir.Standardize(block(2, 1), np.array([0.3]), np.array([0.7])), outer)
+    assert [n.kept for n in rewrites.simplify(p).nodes if isinstance(n, ir.Affine)] == [*kept]
 
 
 @pytest.mark.parametrize("between", [(), (ir.MultiplyAdd(block(3, 2), np.full(2, 2.0), np.ones(2)),)])

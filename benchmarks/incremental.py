@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import statistics
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ from .tables import Table, printed
 FEATURES = [f"f{index}" for index in range(20)]
 TABLES = ("plain", "watched", "bare")
 """The sources of a full job, of an incremental job, and of the least that it could cost."""
+TRIGGERS = ("none", "pgscore's", "one that does nothing")
+SETTINGS = {"shared_buffers": "2GB", "max_wal_size": "16GB", "checkpoint_timeout": "1h"}
+"""The tables fit into memory, as in the other benchmarks, and checkpoints are made where they disturb none."""
 
 
 def main() -> None:
@@ -43,9 +47,13 @@ def main() -> None:
 
 def measured(n_rows: int, n_rounds: int) -> list[Table]:
     """Runs, and writers, on a server that is as safe against crashes as users' are: what a write costs is the base."""
-    with embedded.server() as dsn, contextlib.closing(psycopg2.connect(dsn)) as connection:
-        _load(connection, n_rows)
-        return [_runs(connection, n_rows, n_rounds), _writers(connection, n_rows, n_rounds)]
+    with tempfile.TemporaryDirectory(prefix="pgscore-bench-") as folder:
+        data = Path(folder) / "data"
+        with embedded.server(data) as dsn, contextlib.closing(psycopg2.connect(dsn)) as connection:
+            _alone(connection, *(f"ALTER SYSTEM SET {name} = '{value}'" for name, value in SETTINGS.items()))
+        with embedded.server(data) as dsn, contextlib.closing(psycopg2.connect(dsn)) as connection:
+            _load(connection, n_rows)
+            return [_runs(connection, n_rows, n_rounds), _writers(connection, n_rows, n_rounds)]
 
 
 def _load(connection: Any, n_rows: int) -> None:
@@ -79,16 +87,23 @@ def _load(connection: Any, n_rows: int) -> None:
         cursor.execute(
             """
             CREATE FUNCTION does_nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
-            CREATE TRIGGER captures AFTER UPDATE ON bare REFERENCING OLD TABLE AS o NEW TABLE AS n
+            CREATE TRIGGER captures AFTER UPDATE ON watched REFERENCING OLD TABLE AS o NEW TABLE AS n
                 FOR EACH STATEMENT EXECUTE FUNCTION does_nothing()
             """
         )
+    _enable(connection, "pgscore's")
 
 
 def _vacuum(connection: Any, *tables: str) -> None:
+    _alone(connection, f"VACUUM ANALYZE {', '.join(tables)}")
+
+
+def _alone(connection: Any, *statements: str) -> None:
+    """Runs each statement outside of a transaction block."""
     with contextlib.closing(psycopg2.connect(connection.dsn)) as other:
         other.autocommit = True
-        other.cursor().execute(f"VACUUM ANALYZE {', '.join(tables)}")
+        for statement in statements:
+            other.cursor().execute(statement)
 
 
 def _seconds(connection: Any, statement: str) -> float:
@@ -136,34 +151,51 @@ _BY_HAND = """
 def _writers(connection: Any, n_rows: int, n_rounds: int) -> Table:
     n_bulk = n_rows // 10
     writes = {
-        f"bulk update of {n_bulk:,} rows": "UPDATE {} SET f0 = random() WHERE id % 10 = {}",
-        "the same of a column that no model reads": "UPDATE {} SET note = note + 1 WHERE id % 10 = {}",
+        f"bulk update of {n_bulk:,} rows": "UPDATE watched SET f0 = random() WHERE id % 10 = {}",
+        "the same of a column that no model reads": "UPDATE watched SET note = note + 1 WHERE id % 10 = {}",
     }
     rows = []
     for what, write in writes.items():
-        took: dict[str, list[float]] = {name: [] for name in TABLES}
+        took: dict[str, list[float]] = {triggers: [] for triggers in TRIGGERS}
         for turn in range(n_rounds):
-            for name, times in took.items():
-                _vacuum(connection, name)
-                times.append(_seconds(connection, write.format(name, turn)))
+            for triggers in (*TRIGGERS[turn % 3 :], *TRIGGERS[: turn % 3]):
+                _enable(connection, triggers)
+                # What a checkpoint makes writes cost is the same for all, and none begins by itself meanwhile.
+                _alone(connection, "VACUUM watched", "CHECKPOINT")
+                took[triggers].append(_seconds(connection, write.format(turn % 10)))
         plain, watched, bare = (statistics.median(times) for times in took.values())
         more, least = (f"{(seconds / plain - 1) * 100:+.0f} %" for seconds in (watched, bare))
         rows.append([what, f"{plain * 1000:.0f} ms", f"{watched * 1000:.0f} ms", more, "15 %", least])
-    took = {name: [] for name in TABLES}
+    took = {triggers: [] for triggers in TRIGGERS}
     with contextlib.closing(psycopg2.connect(connection.dsn)) as one, one.cursor() as cursor:
         one.autocommit = True
         cursor.execute("SET synchronous_commit = off")
-        for turn in range(2000):
-            for name, times in took.items():
+        for turn in range(60):
+            triggers = TRIGGERS[turn % 3]
+            _enable(connection, triggers)
+            for row in range(100):
                 start = time.perf_counter()
-                cursor.execute(f"UPDATE {name} SET f0 = f0 + 1 WHERE id = {turn + 1}")  # noqa: S608
-                times.append(time.perf_counter() - start)
+                cursor.execute(f"UPDATE watched SET f0 = f0 + 1 WHERE id = {turn // 3 * 100 + row + 1}")  # noqa: S608
+                took[triggers].append(time.perf_counter() - start)
     plain, watched, bare = (statistics.median(times) * 1e6 for times in took.values())
     more, least = (f"{micros - plain:+.0f} µs" for micros in (watched, bare))
     rows.append(["single-row update", f"{plain:.0f} µs", f"{watched:.0f} µs", more, "50 µs", least])
     title = f"What writers pay, {n_rows:,} rows of {len(FEATURES)} doubles, medians"
     columns = ["write", "without triggers", "with", "more", "goal", "a trigger that does nothing"]
     return Table(title, columns, rows)
+
+
+def _enable(connection: Any, triggers: str) -> None:
+    """Has the source fire these triggers, of TRIGGERS, and no others: the same rows on the same pages for all."""
+    change = "ALTER TABLE watched {} TRIGGER {}".format
+    statements = {
+        "none": [change("DISABLE", "USER")],
+        "pgscore's": [change("ENABLE", "USER"), change("DISABLE", "captures")],
+        "one that does nothing": [change("DISABLE", "USER"), change("ENABLE", "captures")],
+    }
+    with connection, connection.cursor() as cursor:
+        for statement in statements[triggers]:
+            cursor.execute(statement)
 
 
 if __name__ == "__main__":

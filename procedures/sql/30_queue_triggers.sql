@@ -7,6 +7,17 @@
 --
 -- The functions run as the owner. Errors are those of 20_functions.sql.
 
+CREATE OR REPLACE FUNCTION pgscore.type_when_planned(value anyelement)
+RETURNS regtype
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT pg_typeof(value)
+$function$;
+COMMENT ON FUNCTION pgscore.type_when_planned(anyelement) IS
+    'The type of a NULL, such as CASE WHEN false THEN a_column END, where a statement is planned: IMMUTABLE, so that it takes no '
+    'time where it runs. A plan is made anew when its tables change. Part of refresh';
+
 CREATE OR REPLACE FUNCTION pgscore.make_queue(job text, source regclass, watched regclass[])
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -23,7 +34,11 @@ DECLARE
     -- What = compares as a model does, and quicker than the bytes.
     plain text[];
     is_virtual boolean;
-    safe text;
+    known text;
+    columns text;
+    asked text;
+    compared text;
+    pair text;
     differs text;
     joined text;
     updated text;
@@ -32,7 +47,7 @@ DECLARE
     collect text;
     appends text[];
     bulk text;
-    single text;
+    alone text;
 BEGIN
     SELECT j.*, b.owner, b.model_id INTO STRICT it FROM pgscore.job_of(job) AS j JOIN pgscore.jobs AS b USING (job_id);
     queue := format('pgscore.queue_%s', it.job_id);
@@ -64,14 +79,16 @@ BEGIN
         string_agg(format('o.%I AS k%s', k.name, k.n), ', ' ORDER BY k.n) AS old,
         string_agg(format('coalesce(n.%1$I, o.%1$I) AS k%2$s', k.name, k.n), ', ' ORDER BY k.n) AS either,
         string_agg(format('n.%1$I = o.%1$I', k.name), ' AND ' ORDER BY k.n) AS same,
-        string_agg(
-            format('CASE WHEN %2$s THEN ARRAY[n.%1$I] ELSE ARRAY[o.%1$I, n.%1$I] END', k.name, same.keys), ', ' ORDER BY k.n) AS of_pair,
+        string_agg(format('%I AS k%s', k.name, k.n), ', ' ORDER BY k.n) AS of_row,
+        string_agg(format('o.k%1$s = n.k%1$s', k.n), ' AND ' ORDER BY k.n) AS stay,
+        string_agg(format('o.k%1$s AS old%1$s, n.k%1$s AS new%1$s', k.n), ', ' ORDER BY k.n) AS of_pair,
+        string_agg(format('ARRAY[pair.new%s]', k.n), ', ' ORDER BY k.n) AS new_alone,
+        string_agg(format('ARRAY[pair.old%1$s, pair.new%1$s]', k.n), ', ' ORDER BY k.n) AS both,
         string_agg(format('n.%1$I IS DISTINCT FROM o.%1$I', k.name), ' OR ' ORDER BY k.n) AS differ,
         bool_and(a.attlen > 0) AS fixed
     INTO keys
     FROM unnest(it.key_columns) WITH ORDINALITY AS k (name, n)
-    JOIN pg_attribute AS a ON a.attrelid = source AND a.attname = k.name
-    CROSS JOIN (SELECT string_agg(format('n.%1$I = o.%1$I', u), ' AND ') FROM unnest(it.key_columns) AS u) AS same (keys);
+    JOIN pg_attribute AS a ON a.attrelid = source AND a.attname = k.name;
     IF to_regclass(queue) IS NULL THEN
         -- Rows come in bulk and go in bulk: the pages are empty again when a vacuum has been. Keys hardly compress.
         EXECUTE format(
@@ -127,22 +144,21 @@ BEGIN
     FROM pg_attribute AS a
     WHERE a.attrelid = source AND a.attname = ANY (reads);
 
-    -- Whether all columns are there, and = is of the types that it was. Asked of the transition table, as pg_attribute
-    -- takes many times as long; a column that it lacks is found outside, a record, which no column of a table is.
-    SELECT concat(
-        '(SELECT r.safe FROM (SELECT ', string_agg(format('NULL::record AS %I', c.name), ', '),
-        ') AS missing CROSS JOIN LATERAL (SELECT ARRAY[',
-        string_agg(format('pg_typeof(%I)', c.name), ', ' ORDER BY c.n) FILTER (WHERE c.typed), '] = ',
-        quote_literal(array_agg(c.type ORDER BY c.n) FILTER (WHERE c.typed)), '::regtype[]',
-        ' AND ''record''::regtype <> ALL (ARRAY['
-        || string_agg(format('pg_typeof(%I)', c.name), ', ' ORDER BY c.n) FILTER (WHERE NOT c.typed) || '])',
-        ' AS safe FROM ')
-    INTO safe
-    FROM (
-        SELECT a.attname AS name, a.atttypid::regtype AS type, a.attnum AS n, a.attname = ANY (it.key_columns || plain) AS typed
-        FROM pg_attribute AS a
-        WHERE a.attrelid = source AND a.attname = ANY (it.key_columns || reads) AND a.attgenerated <> 'v'
-    ) AS c;
+    -- Whether = is of the types that it was; PostgreSQL refuses a statement that asks for a column that is gone.
+    SELECT
+        concat(
+            'ARRAY[',
+            string_agg(format('pgscore.type_when_planned(CASE WHEN false THEN %I END)', a.attname), ', ' ORDER BY a.attnum)
+                FILTER (WHERE a.attname = ANY (it.key_columns || plain)),
+            '] = ',
+            quote_literal(array_agg(a.atttypid::regtype ORDER BY a.attnum) FILTER (WHERE a.attname = ANY (it.key_columns || plain))),
+            '::regtype[]'),
+        string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+    INTO known, columns
+    FROM pg_attribute AS a
+    WHERE a.attrelid = source AND a.attname = ANY (it.key_columns || reads) AND a.attgenerated <> 'v';
+    asked := concat(
+        'SELECT bool_and(r.safe), count(*) INTO safe, n_rows FROM (SELECT ', known, ' AND num_nulls(', columns, ') >= 0 AS safe FROM');
 
     IF is_virtual THEN
         -- A transition table has no virtual columns: all rows that a statement wrote may have changed.
@@ -186,7 +202,7 @@ BEGIN
         -- score as it was, and not the writer. Unless the keys themselves changed: the old ones count then, too.
         bulk := format(
             $bulk$
-        IF n_new = 1000 AND (
+        IF n_rows = 1000 AND (
             SELECT %1$s FROM (SELECT * FROM pgscore_old LIMIT 100) AS o JOIN (SELECT * FROM pgscore_new LIMIT 100) AS n ON %2$s
         ) THEN
             INSERT INTO %3$s (changes, %4$s)
@@ -202,14 +218,49 @@ BEGIN
             keys.same, queue, keys.names, keys.of_a, keys.named, keys.new, most, keys.old, keys.equal);
     END IF;
     IF joined IS NOT NULL THEN
-        -- One row, as most statements have, needs no join by hash.
-        single := format(
-            $single$ELSIF n_new = 1 AND NOT EXISTS (SELECT FROM pgscore_old OFFSET 1) THEN
-        INSERT INTO %s (changes, %s) SELECT 1 + ((%s) IS NOT TRUE)::integer, %s FROM pgscore_old AS o CROSS JOIN pgscore_new AS n WHERE %s;
-    $single$,
-            queue, keys.names, keys.same, keys.of_pair, differs);
+        -- Columns of one type are compared as an array, which is begun sooner; the collations are deterministic ones.
+        SELECT
+            concat_ws(', ', keys.of_row, string_agg(format('CASE WHEN %s THEN %s END AS v%s', known, v.value, v.n), ', ')),
+            coalesce(string_agg(format('o.v%1$s %2$s n.v%1$s', v.n, v.differs), ' OR '), 'false')
+        INTO compared, differs
+        FROM (
+            SELECT
+                row_number() OVER () AS n,
+                CASE
+                    WHEN bool_or(c.name <> ALL (plain)) THEN format('ROW(%s)::record', string_agg(quote_ident(c.name), ', '))
+                    ELSE format(
+                        CASE count(*) WHEN 1 THEN '%s' ELSE 'ARRAY[%s]' END,
+                        string_agg(quote_ident(c.name) || CASE WHEN a.attcollation <> 0 THEN ' COLLATE "C"' ELSE '' END, ', '))
+                END AS value,
+                CASE WHEN bool_or(c.name <> ALL (plain)) THEN '*<>' ELSE 'IS DISTINCT FROM' END AS differs
+            FROM unnest(reads) AS c (name)
+            JOIN pg_attribute AS a ON a.attrelid = source AND a.attname = c.name
+            GROUP BY CASE WHEN c.name = ANY (plain) THEN a.atttypid END
+        ) AS v;
+        -- One row, as most statements have, is compared by itself: a join by hash takes longer to begin. Values of a type
+        -- that is not known are not looked at.
+        pair := concat(
+            $pair$
+        IF TG_OP = 'UPDATE' THEN
+            SELECT o.safe, (SELECT true FROM pgscore_old OFFSET 1 LIMIT 1) AS others, CASE WHEN o.safe THEN $pair$, keys.stay, ' END AS stays, ',
+            differs, ' AS differs, ', keys.of_pair, ' INTO pair FROM (SELECT ', compared, ', ', known,
+            ' AS safe FROM pgscore_old OFFSET 0) AS o CROSS JOIN (SELECT ', compared, $pair$ FROM pgscore_new OFFSET 0) AS n LIMIT 1;
+            is_alone := coalesce(pair.safe AND pair.others IS NULL, false);
+        END IF;$pair$);
+        alone := format(
+            $alone$
+    IF is_alone THEN
+        IF pair.stays IS NOT TRUE THEN
+            INSERT INTO %1$s (changes, %2$s) VALUES (2, %3$s);
+        ELSIF pair.differs THEN
+            INSERT INTO %1$s (changes, %2$s) VALUES (1, %4$s);
+        END IF;
+        RETURN NULL;
+    END IF;$alone$,
+            queue, keys.names, keys.both, keys.new_alone);
     END IF;
-    -- The plans are kept, whatever the size of the first statement: never a nested loop, which a large one would not survive.
+    -- The plans are kept, whatever the size of the first statement: never a nested loop, which a large one would not survive;
+    -- and no sort, as nothing is known of the keys.
     -- The memory holds the rows of a large one, which else go to files and cost writers half as much again.
     EXECUTE format(
         $make$
@@ -218,6 +269,7 @@ RETURNS trigger
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_nestloop = off
+SET enable_mergejoin = off
 SET work_mem = '64MB'
 SET jit = off
 AS %2$L$make$,
@@ -226,40 +278,42 @@ AS %2$L$make$,
             $body$
 #variable_conflict use_column
 DECLARE
-    safe boolean;
-    n_new bigint;
+    pair record;
+    is_alone boolean := false;
+    safe boolean := false;
+    n_rows bigint;
     queued bigint;
 BEGIN
-    BEGIN
+    BEGIN%1$s
         IF TG_OP = 'INSERT' THEN
-            safe := %1$spgscore_new%3$s;
-        ELSIF TG_OP = 'DELETE' THEN
-            safe := %1$spgscore_old%3$s;
-        ELSIF TG_OP = 'UPDATE' THEN
-            SELECT %1$spgscore_old%3$s, (SELECT count(*) FROM (SELECT FROM pgscore_new LIMIT 1000) AS r) INTO safe, n_new;
-        ELSE
-            safe := false;
+            %2$s pgscore_new LIMIT 1000) AS r;
+        ELSIF TG_OP <> 'TRUNCATE' AND NOT is_alone THEN
+            %2$s pgscore_old LIMIT 1000) AS r;
         END IF;
-    EXCEPTION WHEN internal_error THEN
-        -- A column that is virtual by now cannot be read in a transition table.
-        safe := false;
-    END;
+    EXCEPTION WHEN syntax_error_or_access_rule_violation OR internal_error THEN
+        -- A column is gone, or of another type, or virtual: transition tables have none.
+        IF TG_OP = 'INSERT' THEN
+            SELECT false INTO safe FROM pgscore_new LIMIT 1;
+        ELSE
+            SELECT false INTO safe FROM pgscore_old LIMIT 1;
+        END IF;
+    END;%3$s
     IF safe IS NULL THEN
-        -- There are no rows: none is new without an old one, in an update.
+        -- There are no rows.
         RETURN NULL;
     ELSIF NOT safe THEN
-        INSERT INTO %2$s (everything) VALUES (true);
+        INSERT INTO %4$s (everything) VALUES (true);
     ELSIF TG_OP = 'INSERT' THEN
-        %4$s
-    ELSIF TG_OP = 'DELETE' THEN
         %5$s
-    %8$sELSE%6$s
-        %7$s
+    ELSIF TG_OP = 'DELETE' THEN
+        %6$s
+    ELSE%7$s
+        %8$s
     END IF;
     RETURN NULL;
 END
 $body$,
-            safe, queue, ' LIMIT 1) AS r)', appends[1], appends[2], bulk, appends[3], single));
+            pair, asked, alone, queue, appends[1], appends[2], bulk, appends[3]));
     EXECUTE format(
         'COMMENT ON FUNCTION pgscore.%I() IS %L',
         format('queue_changes_%s', it.job_id), format('Trigger: queues changed keys for refresh job %s', job));

@@ -184,6 +184,33 @@ def test_a_row_alone(connection: Any) -> None:
     truth(connection)
 
 
+def test_a_row_alone_of_columns_of_many_types(connection: Any) -> None:
+    values = {
+        "name": ("'a'", "'B'"),
+        "other_name": ("'a'", "'B'"),
+        "code": ("'a'", "'A'"),
+        "amount": ("1.5", "2"),
+        "other_amount": ("1.5", "2"),
+        "yes": ("true", "false"),
+        "document": ("'{}'", "'[]'"),
+        "other_document": ("'{}'", "'[]'"),
+        "since": ("'2026-01-01'", "'2026-01-02'"),
+    }
+    run(
+        connection,
+        """
+        CREATE TABLE s AS SELECT id, tenure, charge, plan FROM customers WHERE id < 10;
+        ALTER TABLE s ADD name text COLLATE "C", ADD other_name text, ADD code varchar(3), ADD amount numeric,
+            ADD other_amount numeric, ADD yes boolean, ADD document jsonb, ADD other_document jsonb, ADD since date
+        """,
+    )
+    incremental(connection, source="s", carry=list(values))
+    for column, (first, second) in values.items():
+        for value, found in ((first, [3]), (first, []), (second, [3]), ("NULL", [3]), ("NULL", [])):
+            run(connection, f"TRUNCATE pgscore.queue_1; UPDATE s SET {column} = {value} WHERE id = 3")
+            assert queued(connection) == found, (column, value)
+
+
 def test_virtual_columns(connection18: Any) -> None:
     """Triggers do not see them: all rows that a statement wrote are queued."""
     run(

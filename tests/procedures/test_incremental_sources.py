@@ -75,6 +75,31 @@ def test_writes_to_partitions(connection: Any, write: str, expected: list[int | 
 
 
 @pytest.mark.parametrize(
+    ("write", "expected"),
+    [
+        ("UPDATE parts SET region = 'south' WHERE id = 1", [1]),
+        (
+            "UPDATE parts SET region = CASE id WHEN 1 THEN 'south' ELSE region END, tenure = -1 WHERE id IN (1, 3)",
+            [1, 3],
+        ),
+        ("UPDATE parts SET region = 'south' WHERE id IN (1, 3)", [1, 3]),
+    ],
+)
+def test_rows_that_a_partition_does_not_take(connection: Any, write: str, expected: list[int]) -> None:
+    """An update then has fewer new rows than old ones."""
+    partitioned(connection)
+    run(
+        connection,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        " CREATE TRIGGER refuse BEFORE INSERT ON parts_south FOR EACH ROW EXECUTE FUNCTION refuse()",
+    )
+    run(connection, write)
+    assert sorted(queued(connection)) == expected
+    run_job(connection, "daily")
+    truth(connection, "parts")
+
+
+@pytest.mark.parametrize(
     "change",
     [
         "CREATE TABLE parts_west PARTITION OF parts FOR VALUES IN ('west');"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from . import data, deploying, incremental, large, newest, report
 from .changes import incremental_share
-from .goals import LINEAR
+from .goals import CHANGING
 from .models import MODELS, fitted
 from .scaling import SCALED, against_rows, against_trees
 from .servers import Place, started
@@ -75,9 +75,9 @@ def run(place: Place, effort: Effort, models: Sequence[str], into: Path) -> repo
             found.figures.extend(figures)
             found.sizes[name] = len(rows.x)
             found.left_out.extend(f"{name}, {line}" for line in left_out)
-            if name == LINEAR:
+            if name in CHANGING:
                 progress("incremental refresh")
-                found.incremental = incremental_share(place, subject, effort.rounds)
+                found.incremental[name] = incremental_share(place, subject, effort.rounds)
             found.seconds = time.perf_counter() - begun
             report.written(found, into)
         if source == SCALED and whole:

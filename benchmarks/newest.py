@@ -30,5 +30,5 @@ def measured(effort: Effort) -> Table:
             data.store(place, rows)
             for name in (name for name in LINEAR_AND_TREES if MODELS[name].data == source):
                 figures += measure(place, fitted(name, MODELS[name], rows), effort)[0]
-    goals = [goal for goal in outcomes(figures, None) if goal.measured is not None]
+    goals = [goal for goal in outcomes(figures, {}) if goal.measured is not None]
     return Table("The goals of what runs as SQL, on the embedded PostgreSQL 18", report.GOALS, report.goal_rows(goals))

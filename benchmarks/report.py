@@ -44,7 +44,7 @@ class Report:
     place: Place
     figures: list[Figures] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
-    incremental: float | None = None
+    incremental: dict[str, float] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     rows: list[Line] = field(default_factory=list)
     trees: list[Line] = field(default_factory=list)

@@ -95,6 +95,7 @@ class Oracle:
         self._doubles = all(self._types.get(n) is SqlType.DOUBLE and n not in special for n in self._names)
         self._unread: npt.DTypeLike = np.float64
         self._unread = self._dtype_of_unread()
+        self._spoils: dict[tuple[str, str], bool] = {}
 
     def answers(self, columns: Columns) -> Answers:
         """What the model answers for each row, by function suffix; None where it refuses the row."""
@@ -103,12 +104,14 @@ class Oracle:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             arrays = self._arrays(columns)
-            overflown = self._overflown(columns, arrays)
-            for taken in self._accepted(columns, arrays, n_rows, set.intersection(*overflown.values())):
+            huge = self._huge(columns)
+            overflown = self._overflown(arrays, huge)
+            without = set.intersection(*overflown.values())
+            for taken in self._accepted(columns, arrays, n_rows, huge, without):
                 for function in self._functions:
-                    without = overflown[function.suffix]
+                    overflows_it = overflown[function.suffix]
                     for row, answer in zip(taken.rows, self._call(function, taken), strict=True):
-                        given[function.suffix][row] = None if row in without else answer
+                        given[function.suffix][row] = None if row in overflows_it else answer
         return given
 
     def _call(self, function: Function, taken: _Taken) -> list[object | None]:
@@ -141,16 +144,15 @@ class Oracle:
     # Which rows the model takes. It raises for a whole batch where one row is bad, so bad rows have to be found.
 
     def _accepted(
-        self, columns: Columns, arrays: Mapping[str, npt.NDArray[Any]], n_rows: int, without: set[int]
+        self, columns: Columns, arrays: Mapping[str, npt.NDArray[Any]], n_rows: int, huge: set[int], without: set[int]
     ) -> Iterator[_Taken]:
         """Batches of rows that the model takes whole; none of those `without` an answer is asked about.
 
         Rows with a missing, infinite or huge value come apart from the others: they are the ones that models refuse,
         and a gap changes the dtype of a frame's column. scikit-learn checks values one by one, so a missing value that
-        spoils an accepted row spoils every row: one call settles all rows that have it in that column.
+        spoils an accepted row spoils every row, here and later: one call settles all rows that have it in that column.
         """
         refused: Sequence[bool] = refuses(self._program, arrays).tolist() if arrays else [False] * n_rows
-        huge = self._huge(columns)
         gaps: dict[int, set[tuple[str, str]]] = {}
         for name in self._types:
             for row, value in enumerate(columns[name]):
@@ -162,7 +164,8 @@ class Oracle:
             good = taken.rows[0]
             yield taken
         yield from self._bisect(columns, [row for row in asked if row not in gaps and row in huge], refused, each=True)
-        with_gaps = [row for row in asked if row in gaps]
+        spoilers = {gap for gap, spoils in self._spoils.items() if spoils}
+        with_gaps = [row for row in asked if row in gaps and not gaps[row] & spoilers]
         if good is not None and with_gaps:
             taken_whole = self._take(columns, with_gaps)
             if taken_whole is not None:
@@ -176,13 +179,13 @@ class Oracle:
         """The rows with a number beyond which arithmetic may leave the doubles."""
         return {row for name in self._types for row, value in enumerate(columns[name]) if _is_huge(value)}
 
-    def _overflown(self, columns: Columns, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, set[int]]:
+    def _overflown(self, arrays: Mapping[str, npt.NDArray[Any]], huge: set[int]) -> dict[str, set[int]]:
         """For each function the rows whose arithmetic leaves the doubles, in which scikit-learn may go on.
 
         It does so with infinities and NaN, and may still give a label, of no meaning. A function of SQL computes what
         it needs, a graph all outputs.
         """
-        rows = sorted(self._huge(columns))
+        rows = sorted(huge)
         some = {name: values[rows] for name, values in arrays.items()}
         found: dict[str, set[int]] = {function.suffix: set() for function in self._functions}
         for function in self._functions if rows else ():
@@ -203,15 +206,15 @@ class Oracle:
 
     def _spoilers(self, columns: Columns, good: int, gaps: set[tuple[str, str]]) -> set[tuple[str, str]]:
         """The gaps with which the model refuses a row that it took before. Mostly it takes a kind of gap or not."""
-        spoilers: set[tuple[str, str]] = set()
         for kind in ("nan", "inf", "-inf"):
-            names = sorted(name for name, gap in gaps if gap == kind)
+            names = sorted(name for name, gap in gaps - self._spoils.keys() if gap == kind)
             patched = {n: [columns[n][good]] * len(names) for n in self._types}
             for row, name in enumerate(names):
                 patched[name][row] = None if kind == "nan" else float(kind)
-            if names and self._take(patched, range(len(names))) is None:
-                spoilers.update((name, kind) for row, name in enumerate(names) if self._take(patched, [row]) is None)
-        return spoilers
+            together = self._take(patched, range(len(names))) if names else None
+            for row, name in enumerate(names):
+                self._spoils[name, kind] = together is None and self._take(patched, [row]) is None
+        return {gap for gap in gaps if self._spoils[gap]}
 
     def _bisect(
         self, columns: Columns, rows: list[int], refused: Sequence[bool], *, each: bool = False

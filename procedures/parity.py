@@ -8,7 +8,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
+from types import NoneType
 from typing import TypeGuard
+
+import numpy as np
+import numpy.typing as npt
 
 from pgscore.compiler.ir import TOLERANCE
 
@@ -112,15 +116,9 @@ def compare(  # noqa: PLR0913
     larger one, or of a thousandth of the median answer, of an array's also of that in the same place: a sum that all
     but cancels has no digits left. Below 1e-299 they are 0.
     """
-    sizes = [] if exact else floors(expected)
-    largest, wrong = 0.0, []
-    for row, (one, other) in enumerate(zip(expected, actual, strict=True)):
-        difference = _difference(one, other, sizes, exact)
-        if difference <= tolerance:
-            largest = max(largest, difference)
-        else:
-            wrong.append(row)
-            largest = max(largest, difference if math.isfinite(difference) else 0.0)
+    differences = _differences(expected, actual, [] if exact else floors(expected), exact)
+    wrong = np.flatnonzero(~(differences <= tolerance)).tolist()
+    largest = float(np.max(differences, initial=0.0, where=np.isfinite(differences)))
     columns = tuple(dict.fromkeys(varied[row] for row in wrong if varied[row]))[:_NAMES]
     return FunctionParity(method, len(expected), len(wrong), largest, columns=columns)
 
@@ -136,6 +134,34 @@ def floors(answers: Sequence[object]) -> list[float]:
 
 def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _differences(
+    expected: Sequence[object], actual: Sequence[object], floors: Sequence[float], exact: bool
+) -> npt.NDArray[np.float64]:
+    """The `_difference` of each row; where all are numbers, or arrays of one length, of all rows at once."""
+    width = len(floors)
+    tables = [[_row(answer, width) for answer in answers] for answers in (expected, actual)]
+    kinds = {type(value) for table in tables for row in table for value in row}
+    widths = {len(row) for table in tables for row in table}
+    if exact or not kinds <= {float, NoneType} or widths != {width}:
+        pairs = zip(expected, actual, strict=True)
+        return np.array([_difference(one, other, floors, exact) for one, other in pairs], dtype=np.float64)
+    one, other = (np.array(table, dtype=np.float64) for table in tables)
+    null, other_null = (np.array([[value is None for value in row] for row in table]) for table in tables)
+    with np.errstate(all="ignore"):
+        scale = np.maximum(np.maximum(np.abs(one), np.abs(other)), floors)
+        found = np.where(scale > NOTHING, np.abs(one - other) / scale, 0.0)
+    found[~(np.isfinite(one) & np.isfinite(other))] = math.inf
+    found[(one == other) | (null & other_null)] = 0.0
+    rows: npt.NDArray[np.float64] = found.max(axis=1, initial=0.0)
+    return rows
+
+
+def _row(answer: object, width: int) -> Sequence[object]:
+    if answer is None:
+        return [None] * width
+    return answer if isinstance(answer, list) else [answer]
 
 
 def _difference(one: object, other: object, floors: Sequence[float], exact: bool) -> float:

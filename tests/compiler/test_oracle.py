@@ -144,10 +144,14 @@ def test_many_refused_rows_cost_few_calls(churn: Any, customers: pd.DataFrame, m
     types = parameters(tenure=SqlType.INTEGER, charge=SqlType.DOUBLE)
     rows = {"tenure": [5] * 2000, "charge": [None if i % 2 else float(i % 90) for i in range(2000)]}
 
-    answers = Oracle(model, types, functions(PROBA)).answers(rows)[""]
+    oracle = Oracle(model, types, functions(PROBA))
+    answers = oracle.answers(rows)[""]
 
     assert [answer is None for answer in answers] == [i % 2 == 1 for i in range(2000)]
     assert 0 < len(calls) < 20
+    calls.clear()
+    assert oracle.answers(rows)[""] == answers
+    assert len(calls) == 1, "what a gap does to a row is known"
 
 
 def test_an_unseen_category_refuses_its_row_alone(customers: pd.DataFrame, churn: Any) -> None:

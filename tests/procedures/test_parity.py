@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pgscore.procedures import parity
 from pgscore.procedures.parity import FunctionParity, ParityReport, compare
 
 
@@ -68,6 +71,26 @@ def test_a_place_of_an_array_has_its_own_size() -> None:
     assert not differs(3, 1e-12)
     assert differs(3, 1e-9)
     assert differs(0, 1e-12)
+
+
+NUMBER = st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.0, 1.0, 1e-300])
+ANSWER = NUMBER | st.sampled_from([math.nan, math.inf, 1.0 + 1e-12])
+
+
+def rows_of(width: int, value: st.SearchStrategy[float | None]) -> st.SearchStrategy[object]:
+    return st.none() | st.lists(value, min_size=width, max_size=width)
+
+
+@given(
+    st.lists(st.tuples(NUMBER, ANSWER), min_size=1)
+    | st.integers(1, 3).flatmap(lambda n: st.lists(st.tuples(rows_of(n, NUMBER), rows_of(n, ANSWER)), min_size=1))
+)
+def test_all_rows_at_once_are_compared_as_each_by_itself(pairs: list[tuple[object, object]]) -> None:
+    expected, actual = ([pair[side] for pair in pairs] for side in (0, 1))
+    floors = parity.floors(expected)
+    found = parity._differences(expected, actual, floors, exact=False)
+    for one, other, difference in zip(expected, actual, found, strict=True):
+        assert difference == parity._difference(one, other, floors, exact=False)
 
 
 def test_labels_are_equal_or_not() -> None:

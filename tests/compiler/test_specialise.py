@@ -151,6 +151,15 @@ def test_a_product_with_a_constant_is_a_weight() -> None:
     np.testing.assert_allclose(found[:, 0], wanted, rtol=1e-9, atol=1e-9)
 
 
+def test_a_sum_that_is_kept_stays_so() -> None:
+    kept = ir.Affine(programs.inputs(2), np.array([[1.0, -1.0]]), np.zeros(1), kept=True)
+    specialised = specialise(
+        programs.program([programs.N, programs.N], kept), {0: Domain(3.0, 3.0, (3.0,), null=False, nan=False)}
+    )
+    (affine,) = (node for node in specialised.nodes if isinstance(node, ir.Affine))
+    assert (affine.kept, affine.bias.tolist()) == (True, [3.0])
+
+
 def test_no_row_that_the_model_answers() -> None:
     model = LinearRegression().fit(frame()[["tenure"]], frame().tenure)
     with pytest.raises(UsageError, match="for no row that the model answers"):

@@ -7,9 +7,9 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from types import NoneType
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -140,28 +140,33 @@ def _differences(
     expected: Sequence[object], actual: Sequence[object], floors: Sequence[float], exact: bool
 ) -> npt.NDArray[np.float64]:
     """The `_difference` of each row; where all are numbers, or arrays of one length, of all rows at once."""
-    width = len(floors)
-    tables = [[_row(answer, width) for answer in answers] for answers in (expected, actual)]
-    kinds = {type(value) for table in tables for row in table for value in row}
-    widths = {len(row) for table in tables for row in table}
-    if exact or not kinds <= {float, NoneType} or widths != {width}:
+    wanted, given = (None if exact else _table(answers, len(floors)) for answers in (expected, actual))
+    if wanted is None or given is None:
         pairs = zip(expected, actual, strict=True)
         return np.array([_difference(one, other, floors, exact) for one, other in pairs], dtype=np.float64)
-    one, other = (np.array(table, dtype=np.float64) for table in tables)
-    null, other_null = (np.array([[value is None for value in row] for row in table]) for table in tables)
+    (one, null), (other, other_null) = wanted, given
     with np.errstate(all="ignore"):
         scale = np.maximum(np.maximum(np.abs(one), np.abs(other)), floors)
         found = np.where(scale > NOTHING, np.abs(one - other) / scale, 0.0)
     found[~(np.isfinite(one) & np.isfinite(other))] = math.inf
     found[(one == other) | (null & other_null)] = 0.0
-    rows: npt.NDArray[np.float64] = found.max(axis=1, initial=0.0)
+    rows: npt.NDArray[np.float64] = found.max(axis=1)
     return rows
 
 
-def _row(answer: object, width: int) -> Sequence[object]:
-    if answer is None:
-        return [None] * width
-    return answer if isinstance(answer, list) else [answer]
+def _table(answers: Sequence[object], width: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]] | None:
+    """The answers as (rows, width), NaN for NULL, and which are NULL; None if not all are numbers, so many in each."""
+    flat: Sequence[Any] = answers
+    if width != 1 or list in set(map(type, answers)):
+        rows = [[None] * width if a is None else a if isinstance(a, list) else [a] for a in answers]
+        if set(map(len, rows)) != {width}:
+            return None
+        flat = list(chain.from_iterable(rows))
+    kinds = set(map(type, flat))
+    if not flat or not kinds <= {float, NoneType}:
+        return None
+    null = np.array([value is None for value in flat]) if NoneType in kinds else np.zeros(len(flat), dtype=bool)
+    return np.array(flat, dtype=np.float64).reshape(-1, width), null.reshape(-1, width)
 
 
 def _difference(one: object, other: object, floors: Sequence[float], exact: bool) -> float:

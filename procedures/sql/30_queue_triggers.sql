@@ -2,8 +2,9 @@
 --
 -- Such a function runs in the transactions of everybody who writes the source, as the owner, and a user can give his
 -- table columns of types, casts and operators of his own. So it calls none of them: what it compares by = is of
--- PostgreSQL's own types, which the function checks each time, and other columns are compared as bytes (*<>). What it does
--- not know it does not refuse, either: it queues everything, and the run says what is wrong.
+-- PostgreSQL's own types, which each of its statements checks when it is planned, and so again after the table changed;
+-- other columns are compared as bytes (*<>). What it does not know it does not refuse, either: it queues everything, and
+-- the run says what is wrong.
 --
 -- The functions run as the owner. Errors are those of 20_functions.sql.
 
